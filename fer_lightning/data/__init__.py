@@ -1,0 +1,1 @@
+"""From manifest and recipe to batches: cache, dataset, LightningDataModule."""

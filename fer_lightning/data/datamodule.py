@@ -1,0 +1,143 @@
+"""The LightningDataModule: raw folder -> manifest -> cache -> the loaders of one fold."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader
+
+from fer_lightning.data.cache import Cache, prepare
+from fer_lightning.data.dataset import Batch, EpochSampler, FERDataset, to_device, whole_batch
+from fer_lightning.datasets import contract
+from fer_lightning.errors import ConfigError
+from fer_lightning.functional.folds import Fold
+
+
+class FERDataModule(pl.LightningDataModule):
+    """Everything between a raw folder and batches, for any data set that has a manifest builder.
+
+    What differs between data sets is in `builder` (raw folder to manifest) and `recipe` (manifest row to
+    array); both come from the data set's YAML.
+
+    Args:
+        name: name of the data set (and of its YAML).
+        root: raw folder.
+        kind: what the input shows, `face` or `flow`; checked against the model's `needs.kind`.
+        builder: raw folder -> manifest.
+        tiny: writes a synthetic raw folder (`debug=tiny`).
+        classes: class names in index order.
+        relabel: raw label -> class name, for labels that are merged or renamed.
+        where: manifest column -> accepted values.
+        expects: counts of the complete release, see `contract.check`; not asked of synthetic data.
+        expects_view: the same after `where`, `relabel` and `classes`.
+        recipe: manifest row -> array.
+        channels: what the channels mean; must be the recipe's.
+        pixel_range: what pixels 0..255 are mapped to.
+        batch_size: samples a step.
+        num_workers: loader processes; 0 is fastest for arrays from the cache without augmentation.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        root: str,
+        kind: str,
+        builder: Callable[..., pd.DataFrame],
+        tiny: Callable[..., None],
+        classes: Sequence[str],
+        relabel: Mapping[str, str] | None,
+        where: Mapping[str, Any] | None,
+        expects: Mapping[str, Any] | None,
+        expects_view: Mapping[str, Any] | None,
+        recipe: object,
+        channels: Sequence[str],
+        pixel_range: Sequence[float],
+        batch_size: int,
+        num_workers: int,
+    ) -> None:
+        super().__init__()
+        if list(recipe.channels) != list(channels):
+            raise ConfigError(
+                f"data={name}: channels {list(channels)} differ from the recipe's {recipe.channels}"
+            )
+        self.name, self.root, self.kind = name, Path(root), kind
+        self.builder, self.tiny, self.recipe = builder, tiny, recipe
+        self.classes, self.channels = list(classes), list(channels)
+        self.relabel, self.where = dict(relabel or {}), dict(where or {})
+        self.expects, self.expects_view = expects, expects_view
+        self.pixel_range, self.batch_size, self.num_workers = tuple(pixel_range), batch_size, num_workers
+        self.manifest: pd.DataFrame | None = None
+        self.dropped: dict[str, int] = {}
+        self.cache: Cache | None = None
+        self.fold: Fold | None = None
+        self.transform: Callable | None = None
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the raw folder was written by this project instead of recorded by somebody."""
+        return contract.is_synthetic(self.root)
+
+    def build(self) -> pd.DataFrame:
+        """Build, check and narrow the manifest; `dropped` then says why rows left it."""
+        counted = not self.synthetic
+        raw = self.builder(self.root)
+        raw = contract.check(raw, self.expects if counted else None, where=f"data={self.name}")
+        reported = {reason: len(ids) for reason, ids in raw.attrs.get("dropped", {}).items()}
+        rows, dropped = contract.view(raw, classes=self.classes, relabel=self.relabel, where=self.where)
+        self.dropped = reported | dropped
+        expected = self.expects_view if counted else None
+        self.manifest = contract.check(rows, expected, where=f"data={self.name} (after selecting classes)")
+        return self.manifest
+
+    def prepare(
+        self, cache_dir: Path, workers: int = 1, progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        """Open the cache of the manifest's rows; make it first where it is missing."""
+        options = {} if progress is None else {"progress": progress}
+        self.cache = prepare(self.manifest, self.recipe, self.root, cache_dir, self.name, workers, **options)
+
+    def use_fold(self, fold: Fold, seed: int, transform: Callable | None = None) -> None:
+        """Point the loaders at one fold.
+
+        Args:
+            fold: train, val and test sample ids.
+            seed: of the order of the training samples.
+            transform: augmentation of training samples, uint8 ``(C, H, W)`` to the same.
+        """
+        self.fold, self.fold_seed, self.transform = fold, seed, transform
+        self.by_id = self.manifest.set_index("sample_id", drop=False)
+
+    def loader(self, part: str) -> DataLoader:
+        """Loader over ``train``, ``val`` or ``test`` ids of the fold; only ``train`` is shuffled and augmented."""
+        ids = getattr(self.fold, part)
+        train = part == "train"
+        transform = self.transform if train else None
+        dataset = FERDataset(self.cache, self.by_id.loc[list(ids)], self.classes, self.pixel_range, transform)
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            sampler=EpochSampler(len(dataset), self.fold_seed) if train else None,
+            shuffle=False if not train else None,
+            num_workers=self.num_workers,
+            collate_fn=whole_batch,
+            persistent_workers=self.num_workers > 0,
+        )
+
+    def train_dataloader(self) -> DataLoader:
+        """Training samples, shuffled anew in each epoch."""
+        return self.loader("train")
+
+    def val_dataloader(self) -> DataLoader | list:
+        """Validation samples of the fold; an empty list where the protocol has none."""
+        return self.loader("val") if self.fold.val else []
+
+    def predict_dataloader(self) -> DataLoader:
+        """Test samples of the fold. `Trainer.fit` never asks for them."""
+        return self.loader("test")
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Move the tensors; Lightning's own way would walk through every sample id."""
+        return to_device(batch, device)

@@ -1,0 +1,270 @@
+"""CASME II, raw release to manifest.
+
+Layout::
+
+    casme2/
+    ├── CASME2-coding-20140508.xlsx  and/or  CASME2-coding-20190701.xlsx
+    ├── Cropped/sub01/EP02_01f/reg_img46.jpg ...            cropped and registered faces, about 280x340, and/or
+    └── CASME2_RAW_selected/sub01/EP02_01f/img46.jpg ...    640x480  (or CASME2-RAW, CASME2_RAW)
+
+Files are not zero-padded; the number in a file name is the number in the sheet. A clip name is unique only within its
+subject. 255 clips of 26 people at 200 frames a second.
+
+Known defects, in both releases: sub04/EP12_01f has '/' as apex; the apex of sub05/EP09_05f is its onset (no motion).
+
+Source: Yan et al. 2014, PLoS ONE 9(1): e86041, doi:10.1371/journal.pone.0086041
+"""
+
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import openpyxl
+import pandas as pd
+
+from fer_lightning.datasets import contract
+from fer_lightning.datasets.casme2_tiny import write_tiny
+from fer_lightning.errors import DatasetError, DatasetNotFoundError
+from fer_lightning.functional.frames import index_frames, middle_frame, nearest_frames
+
+__all__ = ["EMOTIONS", "build_manifest", "read_sheet", "write_tiny"]
+
+EMOTIONS = ("happiness", "disgust", "repression", "surprise", "others", "sadness", "fear")
+SHEETS = {"2014": "CASME2-coding-20140508.xlsx", "2019": "CASME2-coding-20190701.xlsx"}
+FRAME_FOLDERS = {"cropped": ("Cropped",), "raw": ("CASME2_RAW_selected", "CASME2-RAW", "CASME2_RAW")}
+#: Header in lower case without spaces -> our name. Further columns, and blank ones, are ignored.
+COLUMNS = {
+    "subject": "subject",
+    "filename": "clip",
+    "onsetframe": "onset",
+    "apexframe": "apex",
+    "offsetframe": "offset",
+    "estimatedemotion": "emotion",
+}
+HEADER_ROWS = 30
+NO_APEX = "no usable annotated apex (missing, or equal to the onset)"
+HINT = (
+    "CASME II needs a signed licence agreement: http://casme.psych.ac.cn/casme/e2. The folder must hold the coding sheet "
+    f"({' or '.join(SHEETS.values())}) and the frames (Cropped/ or CASME2_RAW_selected/)."
+)
+
+
+def build_manifest(
+    root: Path | str, release: int | str | None = None, frames: str | None = None, apex: str = "annotated"
+) -> pd.DataFrame:
+    """One row per clip of the coding sheet, in its order. Lists the clip folders, opens no image.
+
+    Args:
+        root: raw folder.
+        release: coding sheet of 2014 or 2019; None takes the newest that is there.
+        frames: ``cropped`` or ``raw``; None takes cropped where it is there.
+        apex: what to do with clips without a usable apex: ``annotated`` leaves them out (and says so in
+            ``attrs["dropped"]``), ``middle`` takes their middle frame.
+
+    Returns:
+        A manifest, see `contract`: `label` is the emotion word in lower case, `path` the clip's folder. Its
+        ``attrs["release_counts"]`` counts all rows of the sheet.
+
+    Raises:
+        DatasetNotFoundError: the folder, the sheet or all frames are missing.
+        DatasetError: the sheet contradicts itself, or a clip's onset or apex frame is no file.
+    """
+    if apex not in ("annotated", "middle"):
+        raise DatasetError(f"CASME II: apex={apex!r} must be 'annotated' or 'middle'")
+    root = contract.require_root(root, "CASME II", HINT)
+    sheet = _find_sheet(root, release)
+    clips = read_sheet(sheet)
+    folder = _find_frames(root, frames)
+    manifest = contract.fill(
+        pd.DataFrame(
+            {
+                "sample_id": "casme2/" + clips["subject"] + "/" + clips["clip"],
+                "dataset": "casme2",
+                "path": folder + "/" + clips["subject"] + "/" + clips["clip"],
+                "subject": clips["subject"],
+                "group": "casme2/" + clips["subject"],
+                "label": clips["emotion"],
+                "onset": clips["onset"],
+                "apex": clips["apex"],
+                "offset": clips["offset"],
+                "apex_source": "annotated",
+            }
+        )
+    )
+    release_counts = contract.count(manifest)
+    unusable = (manifest["apex"].isna() | (manifest["apex"] == manifest["onset"])).fillna(True).astype(bool)
+    dropped = {}
+    if apex == "middle":
+        for row in manifest.index[unusable]:
+            manifest.loc[row, "apex"] = middle_frame(manifest["onset"][row], manifest["offset"][row])
+        manifest.loc[unusable, "apex_source"] = "middle"
+    elif unusable.any():
+        dropped[NO_APEX] = manifest.loc[unusable, "sample_id"].tolist()
+        manifest = manifest[~unusable].reset_index(drop=True)
+    _check_frames(root, manifest)
+    manifest.attrs = {"release_counts": release_counts, "dropped": dropped}
+    return manifest
+
+
+def read_sheet(file: Path | str) -> pd.DataFrame:
+    """The coding sheet: columns subject (``sub01``), clip, onset, apex, offset (Int64), emotion (lower case).
+
+    The header may stand in any of the first 30 rows; case and spaces in it do not matter. An apex that is empty or
+    ``/`` becomes ``pd.NA``.
+
+    Raises:
+        DatasetError: no header, a missing column, an unknown emotion word, a frame that is no whole number, frames out
+            of order, or a clip that stands there twice; the row is named as Excel numbers it.
+    """
+    file = Path(file)
+    lines = list(enumerate(_cells(file), start=1))
+    header, columns = _header(file.name, lines[:HEADER_ROWS])
+    clips, seen = [], {}
+    for number, cells in lines[header:]:
+        values = {name: cells[place] if place < len(cells) else None for name, place in columns.items()}
+        if all(value is None or str(value).strip() == "" for value in values.values()):
+            continue
+        clip = _clip(f"{file.name}, row {number}", values)
+        key = clip["subject"], clip["clip"]
+        if key in seen:
+            raise DatasetError(
+                f"{file.name}, row {number}: {'/'.join(key)} stands in row {seen[key]} too; a clip must stand once"
+            )
+        seen[key] = number
+        clips.append(clip)
+    if not clips:
+        raise DatasetError(f"{file.name}: no rows below the header in row {header}")
+    table = pd.DataFrame(clips)
+    return table.astype({column: "Int64" for column in contract.FRAME_COLUMNS})
+
+
+def _cells(file: Path) -> Iterator[tuple]:
+    try:
+        book = openpyxl.load_workbook(file, read_only=True, data_only=True)
+    except (zipfile.BadZipFile, KeyError, OSError) as error:
+        raise DatasetError(
+            f"{file.name} ({file.stat().st_size} bytes) is no readable xlsx: {error}; it is cut off, or a Git-LFS pointer. "
+            "Copy it again from the release"
+        ) from error
+    try:
+        yield from book.worksheets[0].iter_rows(values_only=True)
+    finally:
+        book.close()
+
+
+def _header(name: str, lines: list[tuple[int, tuple]]) -> tuple[int, dict[str, int]]:
+    """Row number of the header (first row is 1) and our column name -> place in the row."""
+    for number, cells in lines:
+        titles = [re.sub(r"\s+", "", str(cell)).lower() if cell is not None else "" for cell in cells]
+        if "subject" not in titles or "filename" not in titles:
+            continue
+        missing = [title for title in COLUMNS if title not in titles]
+        if missing:
+            raise DatasetError(
+                f"{name}: the header in row {number} has no column {missing}; found {[t for t in titles if t]}. Take the coding "
+                f"sheet of the release ({' or '.join(SHEETS.values())})"
+            )
+        return number, {ours: titles.index(title) for title, ours in COLUMNS.items()}
+    raise DatasetError(
+        f"{name}: no row with Subject and Filename among the first {HEADER_ROWS}; is this the coding sheet of CASME II?"
+    )
+
+
+def _clip(where: str, values: dict) -> dict:
+    match = re.fullmatch(r"(?:sub)?([0-9]+)(?:\.0)?", str(values["subject"]).strip().lower())
+    if match is None or values["clip"] is None:
+        raise DatasetError(
+            f"{where}: expected a subject such as 01 and a file name, found {values['subject']!r} and {values['clip']!r}"
+        )
+    subject, clip = f"sub{int(match.group(1)):02d}", str(values["clip"]).strip()
+    where = f"{where} ({subject}/{clip})"
+    emotion = str(values["emotion"]).strip().lower()
+    if emotion not in EMOTIONS:
+        raise DatasetError(f"{where}: unknown emotion {values['emotion']!r}; expected one of {EMOTIONS}")
+    onset, offset = (_frame(where, name, values[name]) for name in ("onset", "offset"))
+    no_apex = values["apex"] is None or str(values["apex"]).strip() in ("", "/")
+    apex = pd.NA if no_apex else _frame(where, "apex", values["apex"])
+    order = [onset, offset] if no_apex else [onset, apex, offset]
+    if order != sorted(order):
+        raise DatasetError(
+            f"{where}: frames must be onset <= apex <= offset, found {onset}, {'/' if no_apex else apex}, {offset}; correct the "
+            "sheet"
+        )
+    return {
+        "subject": subject,
+        "clip": clip,
+        "onset": onset,
+        "apex": apex,
+        "offset": offset,
+        "emotion": emotion,
+    }
+
+
+def _frame(where: str, name: str, value: object) -> int:
+    match = re.fullmatch(r"([0-9]+)(?:\.0)?", str(value).strip())
+    if match is None:
+        raise DatasetError(f"{where}: the {name} frame must be a whole number, found {value!r}")
+    return int(match.group(1))
+
+
+def _find_sheet(root: Path, release: int | str | None) -> Path:
+    if release is not None and str(release) not in SHEETS:
+        raise DatasetError(
+            f"CASME II: release={release!r} is none of {list(SHEETS)}, or null for the newest there is"
+        )
+    wanted = sorted(SHEETS, reverse=True) if release is None else [str(release)]
+    for name in wanted:
+        if (root / SHEETS[name]).is_file():
+            return root / SHEETS[name]
+    others = sorted(item.name for item in root.glob("*.xls*"))
+    raise DatasetNotFoundError(
+        f"CASME II: no {' or '.join(SHEETS[name] for name in wanted)} in {root} (sheets there: {others}). "
+        f"{contract.how_to_get(HINT)}"
+    )
+
+
+def _find_frames(root: Path, frames: str | None) -> str:
+    if frames is not None and frames not in FRAME_FOLDERS:
+        raise DatasetError(
+            f"CASME II: frames={frames!r} is none of {list(FRAME_FOLDERS)}, or null for the first there is"
+        )
+    names = [name for kind in ([frames] if frames else FRAME_FOLDERS) for name in FRAME_FOLDERS[kind]]
+    for name in names:
+        if (root / name).is_dir():
+            return name
+    raise DatasetNotFoundError(
+        f"CASME II: the sheet is there, but no folder {' or '.join(names)} with the frames in {root}. "
+        f"{contract.how_to_get(HINT)}"
+    )
+
+
+def _check_frames(root: Path, manifest: pd.DataFrame) -> None:
+    """Every onset and apex must be a file; all clips are looked at before the first is reported."""
+    faults = []
+    for row in manifest.itertuples():
+        folder = root / row.path
+        if not folder.is_dir():
+            faults.append(f"{row.sample_id}: no folder {row.path}")
+            continue
+        try:
+            numbers = index_frames(item.name for item in folder.iterdir())
+        except ValueError as error:
+            raise DatasetError(f"{row.sample_id}: {row.path}: {error}; remove one of the two") from error
+        for what in ("onset", "apex"):
+            frame = getattr(row, what)
+            if frame not in numbers:
+                near = (
+                    f"nearest there are {nearest_frames(numbers, frame)}"
+                    if numbers
+                    else "there are no frames at all"
+                )
+                faults.append(
+                    f"{row.sample_id}: no file img{frame}.jpg or reg_img{frame}.jpg ({what}) in {row.path}, {near}"
+                )
+    if faults:
+        clips = {fault.partition(":")[0] for fault in faults}
+        raise DatasetError(
+            f"{'; '.join(faults[:3])}. {len(faults)} frames or folders of {len(clips)} clips are missing; complete the frames, or "
+            "correct the sheet"
+        )

@@ -1,0 +1,317 @@
+"""The contract of a manifest, and the one door through which every manifest enters the pipeline.
+
+A manifest is a table with one row per sample:
+
+===========  ======  =================================================================================
+column       type    meaning
+===========  ======  =================================================================================
+sample_id    str     unique, like ``casme2/sub01/EP02_01f``
+dataset      str     ``casme2``
+path         str     posix, relative to the raw folder; ``container#member`` for archives and csv rows
+subject      str     as the data set writes it; "" when it says nothing about people
+group        str     what must never be split between train and test: ``casme2/sub01``; "" for FER2013
+label        str     class *name*; only `view` and the config decide which index it gets
+onset        Int64   frame numbers as in the file names; ``pd.NA`` for still images
+apex         Int64
+offset       Int64
+apex_source  str     "", annotated, file, middle or spotted
+split        str     "", train, val or test: the split published with the data set
+===========  ======  =================================================================================
+
+Two optional entries of ``manifest.attrs`` let a builder leave rows out without hiding it: ``dropped`` (reason ->
+sample ids) is printed with every run, and ``release_counts`` (see `count`) holds the counts before rows were
+dropped, so that `check` compares the *release* with ``expects``, not what is left of it.
+"""
+
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fer_lightning.errors import ConfigError, DatasetError, DatasetNotFoundError
+
+FRAME_COLUMNS = ["onset", "apex", "offset"]
+COLUMNS = [
+    "sample_id",
+    "dataset",
+    "path",
+    "subject",
+    "group",
+    "label",
+    *FRAME_COLUMNS,
+    "apex_source",
+    "split",
+]
+TEXT_COLUMNS = [column for column in COLUMNS if column not in FRAME_COLUMNS]
+REQUIRED_TEXT = ["sample_id", "dataset", "path", "label"]
+SPLITS = ("", "train", "val", "test")
+APEX_SOURCES = ("", "annotated", "file", "middle", "spotted")
+
+SYNTHETIC_MARKER = "SYNTHETIC.txt"
+
+
+def fill(rows: pd.DataFrame) -> pd.DataFrame:
+    """Add the columns that do not apply to a data set: "" for text, ``pd.NA`` for frame numbers."""
+    rows = rows.copy()
+    for column in COLUMNS:
+        if column not in rows.columns:
+            rows[column] = pd.array([pd.NA] * len(rows), dtype="Int64") if column in FRAME_COLUMNS else ""
+    return rows[[*COLUMNS, *(column for column in rows.columns if column not in COLUMNS)]]
+
+
+def check(manifest: pd.DataFrame, expects: Mapping[str, Any] | None = None, *, where: str) -> pd.DataFrame:
+    """Refuse a manifest that breaks the contract or is not the complete release.
+
+    Args:
+        manifest: see the head of this file.
+        expects: counts of the complete release: ``samples``, ``groups``, ``splits`` (name -> n), ``labels``
+            (name -> n), or ``releases`` (release name -> such counts), one of which must fit. None or a missing
+            key asks nothing. The caller passes None for synthetic data, see `is_synthetic`.
+        where: what to call this manifest in messages, e.g. ``data=fer2013``.
+
+    Returns:
+        The manifest with columns in the order of `COLUMNS` (further ones behind), their types, a new index, and
+        its ``attrs`` kept.
+
+    Raises:
+        DatasetError: naming the first offending row, or the counts found and expected.
+    """
+    missing = [column for column in COLUMNS if column not in manifest.columns]
+    if missing:
+        raise DatasetError(f"{where}: the manifest has no column {missing}; found {list(manifest.columns)}")
+    if manifest.empty:
+        raise DatasetError(
+            f"{where}: the manifest has no rows; is the raw folder complete, and do data.where and "
+            "data.classes select anything?"
+        )
+    attrs = manifest.attrs
+    manifest = _typed(fill(manifest).reset_index(drop=True), where)
+    _check_rows(manifest, where)
+    manifest.attrs = attrs
+    if expects:
+        _check_counts(attrs.get("release_counts") or count(manifest), expects, where)
+    return manifest
+
+
+def view(
+    manifest: pd.DataFrame,
+    *,
+    classes: Sequence[str],
+    relabel: Mapping[str, str] | None = None,
+    where: Mapping[str, Any] | None = None,
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Keep and rename rows: first `where`, then `relabel`, then rows whose label is one of `classes`.
+
+    Args:
+        manifest: a checked manifest.
+        classes: class names to keep, in index order.
+        relabel: label of the data set -> class name; labels that are not named keep their name.
+        where: column -> accepted value, or list of accepted values.
+
+    Returns:
+        The rows (without ``attrs``: they describe the release) and ``{reason: number of rows left out}``.
+
+    Raises:
+        ConfigError: an unknown column or label, or a class that no sample has.
+    """
+    rows, dropped = manifest, {}
+    for column, accepted in (where or {}).items():
+        if column not in rows.columns:
+            raise ConfigError(
+                f"data.where names the column {column!r}; the manifest has {list(rows.columns)}"
+            )
+        values = [accepted] if isinstance(accepted, str) else list(accepted)
+        kept = rows[column].isin(values)
+        for value, number in rows.loc[~kept, column].value_counts().sort_index().items():
+            dropped[f"{column} {value!r}"] = int(number)
+        rows = rows[kept]
+    relabel = dict(relabel or {})
+    labels = rows["label"].map(lambda label: relabel.get(label, label))
+    kept = labels.isin(list(classes))
+    for label, number in rows.loc[~kept, "label"].value_counts().sort_index().items():
+        dropped[f"label {label!r}"] = int(number)
+    empty = [name for name in classes if not (labels == name).any()]
+    if empty:
+        raise ConfigError(
+            f"data.classes names {empty}, but no sample has such a label after data.where and data.relabel; "
+            f"labels found: {sorted(set(manifest['label']))}"
+        )
+    rows = rows.assign(label=labels)[kept].reset_index(drop=True)
+    rows.attrs = {}
+    return rows, dropped
+
+
+def count(manifest: pd.DataFrame) -> dict[str, Any]:
+    """Counts in the form of ``expects``: samples, groups, splits, labels. An empty group or split is not counted."""
+    return {
+        "samples": len(manifest),
+        "groups": manifest.loc[manifest["group"] != "", "group"].nunique(),
+        "splits": manifest.loc[manifest["split"] != "", "split"].value_counts().to_dict(),
+        "labels": manifest["label"].value_counts().to_dict(),
+    }
+
+
+def require_root(root: Path | str, name: str, hint: str) -> Path:
+    """The raw folder, or an error that says where it was looked for and how to get it.
+
+    Args:
+        root: raw folder of one data set.
+        name: the data set as people call it.
+        hint: how to obtain it and what the folder must hold.
+
+    Raises:
+        DatasetNotFoundError: there is no such folder.
+    """
+    folder = Path(root).expanduser()
+    if folder.is_dir():
+        return folder
+    what = "is a file, not a folder" if folder.exists() else "does not exist"
+    raise DatasetNotFoundError(f"{name}: the raw folder {folder} {what}. {how_to_get(hint)}")
+
+
+def how_to_get(hint: str) -> str:
+    """The second half of every "not found" message: which option, how to obtain, what to do without the data."""
+    return (
+        "Set FER_RAW to the folder that holds all raw data sets, or data.root to the folder of this one. "
+        f"{hint} To try the pipeline without the data, add debug=tiny: it writes a synthetic copy of the layout."
+    )
+
+
+def mark_synthetic(root: Path | str) -> None:
+    """Mark a raw folder as written by `write_tiny`: its counts are not checked, its scores are labelled."""
+    (Path(root) / SYNTHETIC_MARKER).write_text(
+        "Written by fer_lightning (write_tiny) with synthetic content. Scores on it say nothing about faces.\n"
+    )
+
+
+def is_synthetic(root: Path | str) -> bool:
+    """Whether a raw folder was written by `write_tiny`."""
+    return (Path(root) / SYNTHETIC_MARKER).is_file()
+
+
+@contextmanager
+def synthetic_folder(root: Path | str) -> Iterator[Path]:
+    """Give `write_tiny` an empty folder that becomes `root`, marked, when it is complete.
+
+    An older synthetic folder is replaced. Anything else is never touched: a real raw folder given by mistake
+    (``debug=tiny data.root=...``) is refused.
+
+    Raises:
+        ConfigError: `root` holds files that this project did not write.
+    """
+    root = Path(root)
+    if is_synthetic(root):
+        shutil.rmtree(root)
+    elif root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise ConfigError(
+            f"synthetic data would be written into {root}, which holds other files; give data.root an empty or new "
+            "folder, or leave debug=tiny out"
+        )
+    part = root.with_name(f".{root.name}.{uuid.uuid4().hex[:8]}")
+    part.mkdir(parents=True)
+    try:
+        yield part
+        mark_synthetic(part)
+        try:
+            part.rename(root)
+        except OSError:
+            if not is_synthetic(root):  # synthetic: another process was quicker, with the same content
+                raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _typed(manifest: pd.DataFrame, where: str) -> pd.DataFrame:
+    for column in TEXT_COLUMNS:
+        wrong = ~manifest[column].map(lambda value: isinstance(value, str)).astype(bool)
+        if wrong.any():
+            row = int(wrong.to_numpy().argmax())
+            raise DatasetError(
+                f"{where}: column {column!r} must hold text, row {row} holds {manifest[column][row]!r}"
+            )
+    for column in FRAME_COLUMNS:
+        try:
+            manifest[column] = manifest[column].astype("Int64")
+        except (TypeError, ValueError) as error:
+            raise DatasetError(
+                f"{where}: column {column!r} must hold whole frame numbers: {error}"
+            ) from error
+    return manifest
+
+
+def _check_rows(manifest: pd.DataFrame, where: str) -> None:
+    ids = manifest["sample_id"]
+    for column in REQUIRED_TEXT:
+        _refuse(ids, manifest[column] == "", where, f"column {column!r} is empty")
+    twice = ids[ids.duplicated()]
+    if len(twice):
+        paths = manifest.loc[ids == twice.iloc[0], "path"].tolist()[:3]
+        raise DatasetError(
+            f"{where}: {len(twice)} sample ids stand in more than one row (first: {twice.iloc[0]!r}, "
+            f"at {paths}); each sample must stand in the raw folder once"
+        )
+    absolute = manifest["path"].str.startswith("/") | manifest["path"].str.contains("\\", regex=False)
+    _refuse(ids, absolute, where, "path must be relative to the raw folder, with / between its parts")
+    _refuse(ids, ~manifest["split"].isin(SPLITS), where, f"split must be one of {SPLITS}", manifest["split"])
+    sources = manifest["apex_source"]
+    _refuse(ids, ~sources.isin(APEX_SOURCES), where, f"apex_source must be one of {APEX_SOURCES}", sources)
+    for first, second in (("onset", "apex"), ("apex", "offset"), ("onset", "offset")):
+        wrong = (manifest[first] > manifest[second]).fillna(False)
+        if wrong.any():
+            row = manifest[wrong].iloc[0]
+            raise DatasetError(
+                f"{where}: {row['sample_id']}: frames must be onset <= apex <= offset, found {row['onset']}, "
+                f"{row['apex']}, {row['offset']} ({int(wrong.sum())} such rows); correct the coding sheet"
+            )
+
+
+def _refuse(ids: pd.Series, wrong: pd.Series, where: str, rule: str, values: pd.Series | None = None) -> None:
+    if wrong.any():
+        first = int(wrong.to_numpy().argmax())
+        found = "" if values is None else f", found {values.iloc[first]!r}"
+        raise DatasetError(
+            f"{where}: {rule}{found} ({int(wrong.sum())} rows, first: {ids.iloc[first]!r}, row {first})"
+        )
+
+
+def _check_counts(found: Mapping[str, Any], expects: Mapping[str, Any], where: str) -> None:
+    releases = expects.get("releases") or {"": expects}
+    shared = {key: value for key, value in expects.items() if key != "releases"}
+    failed = {}
+    for name, counts in releases.items():
+        failed[name] = _differences(found, {**shared, **counts})
+        if not failed[name]:
+            return
+    listed = "; ".join(
+        f"release {name}: {', '.join(d)}" if name else ", ".join(d) for name, d in failed.items()
+    )
+    raise DatasetError(
+        f"{where}: {listed}. Is the raw folder complete, and is this the release that the data config names? "
+        "data.expects=null and data.expects_view=null go on with what is there; such scores are not comparable."
+    )
+
+
+def _differences(found: Mapping[str, Any], expects: Mapping[str, Any]) -> list[str]:
+    unknown = set(expects) - set(found)
+    if unknown:
+        raise ConfigError(
+            f"data.expects names {sorted(unknown)}, which is none of {sorted(found)} or releases"
+        )
+    differences = []
+    for key, wanted in expects.items():
+        if wanted is None:
+            continue
+        if not isinstance(wanted, Mapping):
+            if wanted != found[key]:
+                differences.append(f"expected {wanted} {key}, found {found[key]}")
+            continue
+        for name in sorted({*wanted, *found[key]}, key=str):
+            if wanted.get(name, 0) != found[key].get(name, 0):
+                differences.append(
+                    f"expected {wanted.get(name, 0)} {key[:-1]} {name!r}, found {found[key].get(name, 0)}"
+                )
+    return differences

@@ -1,0 +1,1 @@
+"""Pure numpy and pandas: metrics, statistics, folds, flow, landmarks. No torch, no Lightning, no Hydra."""

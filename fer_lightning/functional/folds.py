@@ -1,0 +1,248 @@
+"""Protocols: a protocol is a list of folds, a fold is a name and three lists of sample ids.
+
+The functions here see nothing but the manifest. Nothing else in the project knows what LOSO is. What must
+never be split between train and test is the manifest's `group`, such as ``casme2/sub01``: a bare subject
+number is no group, since 24 of the 35 numeric subject ids occur in more than one micro-expression data set.
+"""
+
+import re
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from fer_lightning.errors import ConfigError, LeakError
+
+PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Sample ids to train on, to choose the epoch by (may be empty) and to be scored on; manifest order."""
+
+    name: str
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+def holdout(manifest: pd.DataFrame, inner_val: float = 0.0, seed: int = 0) -> list[Fold]:
+    """One fold, from the manifest's `split` column: the division that the data set was published with.
+
+    Args:
+        manifest: rows with ``train``, ``val`` or ``test`` in `split`.
+        inner_val: share of the training samples that becomes `val` where the data set has no ``val`` rows.
+        seed: of that choice.
+
+    Raises:
+        ConfigError: when a row has no split, or when there is nothing to train on or to test.
+        LeakError: when a group stands in two parts.
+    """
+    split = manifest["split"]
+    missing = manifest.loc[~split.isin(PARTS), "sample_id"]
+    if len(missing):
+        raise ConfigError(
+            f"holdout needs train, val or test as split of every sample, but {len(missing)} rows have none "
+            f"(first: {missing.iloc[0]!r}); use protocol=loso (leave one subject out) or protocol=kfold "
+            "for this dataset"
+        )
+    counts = {part: int((split == part).sum()) for part in PARTS}
+    if not counts["train"] or not counts["test"]:
+        raise ConfigError(f"holdout needs train and test rows, found {counts}; is the raw folder complete?")
+    part = split.to_numpy(dtype=object).copy()
+    if inner_val and not counts["val"]:
+        part[_inner_val(manifest, part == "train", inner_val, seed, "holdout")] = "val"
+    return [_fold("holdout", manifest, part)]
+
+
+def leave_one_subject_out(manifest: pd.DataFrame, inner_val: float = 0.0, seed: int = 0) -> list[Fold]:
+    """One fold per group, in natural order: this group is tested, all others train.
+
+    Args:
+        manifest: rows with a `group`; the fold of ``casme2/sub01`` is called ``casme2-sub01``.
+        inner_val: share of the training samples of each fold that becomes `val`; whole groups, never the
+            tested one.
+        seed: of the choice of these groups. The choice depends on the fold, not on the folds before it.
+
+    Raises:
+        ConfigError: when rows have no group, or when there is only one group.
+    """
+    _demand_groups(manifest, "leave_one_subject_out")
+    groups = sorted(manifest["group"].unique(), key=natural)
+    names = _fold_names(groups)
+    folds = []
+    for group in groups:
+        tested = (manifest["group"] == group).to_numpy()
+        folds.append(_group_fold(names[group], manifest, tested, inner_val, seed))
+    return folds
+
+
+def kfold_by_group(manifest: pd.DataFrame, k: int = 5, seed: int = 0, inner_val: float = 0.0) -> list[Fold]:
+    """``k`` folds of whole groups, balanced over the classes: ``fold0`` ... Each group is tested once.
+
+    Groups are dealt out largest first (equal sizes in seeded order), each to the fold in which it leaves the
+    shares of the classes most even.
+
+    Args:
+        manifest: rows with a `group`.
+        k: number of folds, ``2..number of groups``.
+        seed: of the dealing order and of the inner validation groups.
+        inner_val: as in `leave_one_subject_out`.
+
+    Raises:
+        ConfigError: when rows have no group, or when `k` does not fit their number.
+    """
+    _demand_groups(manifest, "kfold_by_group")
+    counts = _class_counts(manifest["group"], manifest["label"])
+    if not 2 <= k <= len(counts):
+        raise ConfigError(f"kfold_by_group: k={k} is not in 2..{len(counts)}, the number of groups")
+    shares = counts / counts.sum(axis=0)
+    order = np.random.default_rng(seed).permutation(len(counts))
+    order = order[np.argsort(-counts.to_numpy().sum(axis=1)[order], kind="stable")]
+    load, place = np.zeros((k, counts.shape[1])), {}
+    for index in order:
+        share = shares.iloc[index].to_numpy()
+        growth = ((load + share) ** 2 - load**2).sum(axis=1)
+        # While folds are empty they are served first, so that k groups give k folds.
+        chosen = int(np.where(load.any(axis=1) & (~load.any(axis=1)).any(), np.inf, growth).argmin())
+        load[chosen] += share
+        place[counts.index[index]] = chosen
+    fold_of = manifest["group"].map(place).to_numpy()
+    return [_group_fold(f"fold{i}", manifest, fold_of == i, inner_val, seed) for i in range(k)]
+
+
+def check_disjoint(fold: Fold, manifest: pd.DataFrame) -> None:
+    """Refuse a fold in which a sample or a group stands in two parts; rows without a group count by sample.
+
+    Raises:
+        LeakError: naming the sample or group and the two parts.
+        ConfigError: when the fold names a sample that the manifest does not have.
+    """
+    ids = pd.Series({part: list(getattr(fold, part)) for part in PARTS}).explode().dropna()
+    part_of = pd.DataFrame({"sample_id": ids.to_numpy(), "part": ids.index})
+    unknown = part_of.loc[~part_of["sample_id"].isin(manifest["sample_id"]), "sample_id"]
+    if len(unknown):
+        raise ConfigError(
+            f"fold {fold.name}: {len(unknown)} samples are not in the manifest (first: {unknown.iloc[0]!r}); "
+            "folds must be made from the manifest they are used with"
+        )
+    _refuse_shared(fold, "sample", part_of["sample_id"], part_of["part"], once=True)
+    rows = part_of.merge(manifest[["sample_id", "group"]], on="sample_id")
+    rows = rows[rows["group"] != ""]
+    _refuse_shared(fold, "group", rows["group"], rows["part"], once=False)
+
+
+def _refuse_shared(fold: Fold, what: str, keys: pd.Series, parts: pd.Series, once: bool) -> None:
+    pairs = pd.DataFrame({"key": keys, "part": parts})
+    pairs = pairs if once else pairs.drop_duplicates()
+    shared = pairs[pairs["key"].duplicated(keep=False)]
+    if len(shared):
+        first = shared["key"].iloc[0]
+        where = " and ".join(shared.loc[shared["key"] == first, "part"])
+        raise LeakError(
+            f"fold {fold.name}: {what} {first!r} stands in {where}; {shared['key'].nunique()} such {what}s. "
+            f"A {what} may stand in one part only, once"
+        )
+
+
+def _demand_groups(manifest: pd.DataFrame, protocol: str) -> None:
+    missing = manifest.loc[manifest["group"] == "", "sample_id"]
+    if len(missing):
+        raise ConfigError(
+            f"{protocol} needs a subject for every sample, but {len(missing)} rows have none "
+            f"(first: {missing.iloc[0]!r}); use protocol=holdout for this dataset"
+        )
+    groups = manifest["group"].unique()
+    if len(groups) < 2:
+        found = list(groups)
+        raise ConfigError(f"{protocol} needs at least 2 groups, found {found}; is the raw folder complete?")
+
+
+def _group_fold(name: str, manifest: pd.DataFrame, tested: np.ndarray, inner_val: float, seed: int) -> Fold:
+    part = np.where(tested, "test", "train").astype(object)
+    if inner_val:
+        part[_inner_val(manifest, ~tested, inner_val, seed, name)] = "val"
+    return _fold(name, manifest, part)
+
+
+def _fold(name: str, manifest: pd.DataFrame, part: np.ndarray) -> Fold:
+    ids = manifest["sample_id"].to_numpy()
+    fold = Fold(name, *(tuple(ids[part == wanted]) for wanted in PARTS))
+    check_disjoint(fold, manifest)
+    return fold
+
+
+def _inner_val(manifest: pd.DataFrame, train: np.ndarray, share: float, seed: int, name: str) -> np.ndarray:
+    """Mask of the training rows that become validation rows: whole groups, about `share` of the samples."""
+    if not 0 < share < 1:
+        raise ConfigError(f"inner_val={share} must be a share between 0 and 1 (0 for none)")
+    units = manifest["group"].where(manifest["group"] != "", manifest["sample_id"])
+    counts = _class_counts(units[train], manifest.loc[train, "label"])
+    if len(counts) < 2:
+        needs = f"inner_val={share} needs at least 2 training groups, found {len(counts)}"
+        raise ConfigError(f"fold {name}: {needs}; use protocol.selection=last")
+    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    chosen = counts.index[_carve(counts.to_numpy(), share, rng)]
+    return train & units.isin(chosen).to_numpy()
+
+
+def _carve(counts: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Groups that hold about `share` of each class, with every class on both sides if possible.
+
+    Args:
+        counts: samples of each group and class, shape ``(G, C)``.
+
+    Returns:
+        Mask of the groups, shape ``(G,)``.
+    """
+    total, chosen = counts.sum(axis=0), np.zeros(len(counts), dtype=bool)
+    target, taken = np.maximum(total * share, 1), np.zeros_like(total)
+    order = rng.permutation(len(counts))
+    for index in order:
+        nearer = np.abs(taken + counts[index] - target).sum() < np.abs(taken - target).sum()
+        if nearer and _leaves_all_classes(total - taken, counts[index]):
+            chosen[index], taken = True, taken + counts[index]
+    for column in np.flatnonzero(taken == 0):
+        holders = [i for i in order if counts[i, column] and _leaves_all_classes(total - taken, counts[i])]
+        if holders and taken[column] == 0:
+            smallest = min(holders, key=lambda i: counts[i].sum())
+            chosen[smallest], taken = True, taken + counts[smallest]
+    if not chosen.any():
+        # Each group is the only one with some class: give up the fewest classes, then the fewest samples.
+        lost = (total - counts == 0).sum(axis=1)
+        chosen[min(order, key=lambda i: (lost[i], counts[i].sum()))] = True
+    return chosen
+
+
+def _leaves_all_classes(remaining: np.ndarray, group: np.ndarray) -> bool:
+    return bool((remaining > group)[group > 0].all())
+
+
+def _class_counts(units: pd.Series, labels: pd.Series) -> pd.DataFrame:
+    """Samples of each unit (row, natural order) and class (column)."""
+    table = pd.crosstab(units.to_numpy(), labels.to_numpy())
+    return table.loc[sorted(table.index, key=natural)]
+
+
+def _fold_names(groups: Iterable[str]) -> dict[str, str]:
+    """Group -> a name that can be a file name."""
+    names = {group: re.sub(r"[^A-Za-z0-9._-]+", "-", group) for group in groups}
+    first: dict[str, str] = {}
+    for group, name in names.items():
+        if first.setdefault(name, group) != group:
+            both = f"groups {first[name]!r} and {group!r}"
+            raise ConfigError(f"{both} would both be fold {name!r}; rename one of them")
+    return names
+
+
+def natural(text: str) -> list[tuple[int, int, str]]:
+    """Sort key under which ``s2`` comes before ``s10``.
+
+    Example:
+        >>> sorted(["s10", "s2", "r3"], key=natural)
+        ['r3', 's2', 's10']
+    """
+    pieces = re.findall(r"[0-9]+|[^0-9]+", text)
+    return [(0, int(piece), "") if piece.isdigit() else (1, 0, piece) for piece in pieces]

@@ -1,0 +1,73 @@
+"""What makes a run this run: the config less what cannot change a result."""
+
+import hashlib
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from fer_lightning.errors import ConfigError
+from fer_lightning.files import write_atomically
+
+#: Keys that say where and how fast, not what. They may differ between two goes at the same run.
+VOLATILE = (
+    "paths", "logger", "launcher", "run_name", "data.root", "data.num_workers", "data.tiny", "protocol.workers",
+    "protocol.only", "protocol.index", "trainer.accelerator", "trainer.devices", "trainer.checkpoint_every",
+)  # fmt: skip
+
+
+def resolved(cfg: DictConfig) -> dict:
+    """The config as plain containers with every interpolation resolved."""
+    return OmegaConf.to_container(cfg, resolve=True)
+
+
+def identity(config: dict) -> dict[str, object]:
+    """Flat ``{"model.branches": 3, ...}`` of everything that can change a result."""
+    flat = _flatten(config)
+    return {
+        k: v for k, v in flat.items() if not any(k == name or k.startswith(f"{name}.") for name in VOLATILE)
+    }
+
+
+def run_folder(cfg: DictConfig) -> Path:
+    """The run folder: a function of the config, never of the clock.
+
+    ``<paths.runs>/<data>/<model>/<protocol>-<selection>/seed<seed>-<hash>``, or ``<paths.runs>/<run_name>``.
+    """
+    if cfg.run_name:
+        return Path(cfg.paths.runs) / cfg.run_name
+    text = "\n".join(f"{key}={value!r}" for key, value in sorted(identity(resolved(cfg)).items()))
+    short = hashlib.sha256(text.encode()).hexdigest()[:8]
+    protocol = f"{cfg.protocol.name}-{cfg.protocol.selection}"
+    return Path(cfg.paths.runs) / cfg.data.name / cfg.model_name / protocol / f"seed{cfg.seed}-{short}"
+
+
+def claim(folder: Path, cfg: DictConfig) -> None:
+    """Write ``config.yaml`` into a new run folder, or make sure that an old one holds the same run.
+
+    Raises:
+        ConfigError: the folder holds a run of another config; names the keys that differ.
+    """
+    file = folder / "config.yaml"
+    ours = resolved(cfg)
+    if not file.is_file():
+        write_atomically(file, OmegaConf.to_yaml(OmegaConf.create(ours)))
+        return
+    found, wanted = identity(OmegaConf.to_container(OmegaConf.load(file))), identity(ours)
+    differ = sorted(k for k in found.keys() | wanted.keys() if found.get(k) != wanted.get(k))
+    if differ:
+        lines = [
+            f"  {k}: {found.get(k, '(absent)')!r} there, {wanted.get(k, '(absent)')!r} now"
+            for k in differ[:8]
+        ]
+        more = f"\n  and {len(differ) - 8} more" if len(differ) > 8 else ""
+        raise ConfigError(
+            f"{folder} holds a run of another config:\n" + "\n".join(lines) + more +
+            "\nChoose another run_name, leave run_name out (then each config has its own folder), or delete the folder."
+        )  # fmt: skip
+
+
+def _flatten(node: object, prefix: str = "") -> dict[str, object]:
+    if isinstance(node, dict) and node:
+        parts = [_flatten(value, f"{prefix}.{key}" if prefix else str(key)) for key, value in node.items()]
+        return {key: value for part in parts for key, value in part.items()}
+    return {prefix: node}

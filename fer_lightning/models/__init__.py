@@ -1,0 +1,1 @@
+"""One architecture per file; torch and timm only, no Lightning, no Hydra."""

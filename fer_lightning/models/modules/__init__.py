@@ -1,0 +1,1 @@
+"""Modules that can be inserted into a network."""

@@ -1,0 +1,1 @@
+"""Manifest rows to arrays, one recipe per file. A recipe is a class with plain arguments and a VERSION."""

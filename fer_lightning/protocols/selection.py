@@ -1,0 +1,96 @@
+"""Which epoch a fold is scored at: `last`, `inner_val` or `oracle_test`.
+
+`last` needs nothing. `inner_val` keeps the weights of the best epoch on validation samples that were carved
+out of the training side (or that the data set provides). `oracle_test` looks at the test samples after every
+epoch: it is what many papers did, it is kept so that their numbers can be compared, and it is the only place
+in which test samples and training meet.
+"""
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Checkpoint
+from torch.utils.data import DataLoader
+
+from fer_lightning.data.dataset import to_device
+
+RULES = ("last", "inner_val", "oracle_test")
+
+
+class BestValidationEpoch(Checkpoint):
+    """Keep the weights of the epoch that is best on the validation samples; ties keep the earlier epoch.
+
+    A `Checkpoint`, because the Trainer runs those after the task has written its line for the epoch.
+
+    Args:
+        metric: a key of the task's history lines; a loss is minimised, everything else maximised.
+    """
+
+    def __init__(self, metric: str) -> None:
+        self.metric = metric
+        self.sign = -1.0 if metric.endswith("loss") else 1.0
+        self.best, self.epoch = -float("inf"), 0
+        self.weights: dict[str, torch.Tensor] = {}
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        line = task.history[-1]
+        value = self.sign * line[self.metric]
+        if value > self.best:
+            self.best, self.epoch = value, line["epoch"]
+            self.weights = copy.deepcopy(task.net.state_dict())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "epoch": self.epoch, "weights": self.weights}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best, self.epoch, self.weights = (state_dict[key] for key in ("best", "epoch", "weights"))
+
+
+class TestEveryEpoch(pl.Callback):
+    """Record the test probabilities while training goes on. Only `selection=oracle_test` makes one.
+
+    Args:
+        loader: the fold's test samples, unshuffled.
+        every: epochs between records; the last epoch is always recorded.
+    """
+
+    __test__ = False  # not a test class, whatever its name suggests to pytest
+
+    def __init__(self, loader: DataLoader, every: int = 1) -> None:
+        self.loader, self.every = loader, every
+        self.epochs: list[int] = []
+        self.records: list[torch.Tensor] = []
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        epoch = trainer.current_epoch + 1
+        if epoch % self.every == 0 or epoch == trainer.max_epochs:
+            self.epochs.append(epoch)
+            self.records.append(probabilities(task, self.loader))
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Epoch numbers ``(E,)`` and probabilities ``(E, n, C)``."""
+        return np.array(self.epochs), torch.stack(self.records).numpy()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epochs": self.epochs, "records": self.records}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.epochs, self.records = list(state_dict["epochs"]), list(state_dict["records"])
+
+
+@torch.inference_mode()
+def probabilities(task: pl.LightningModule, loader: DataLoader) -> torch.Tensor:
+    """Class probabilities ``(n, C)``, on the CPU, of all samples of a loader, in evaluation mode.
+
+    The network's mode is put back afterwards, so training goes on as if nobody had looked.
+    """
+    training = task.net.training
+    task.net.eval()
+    parts = []
+    for batch in loader:
+        parts.append(task.predict_step(to_device(batch, task.device), 0).cpu())
+    task.net.train(training)
+    return torch.cat(parts)

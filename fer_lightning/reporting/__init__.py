@@ -1,0 +1,1 @@
+"""From prediction files to scores, tables and figures. Imports no torch."""

@@ -1,0 +1,162 @@
+"""From a pool to ``scores.json``: every published number of a run, and nothing that training computed."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fer_lightning.files import write_atomically
+from fer_lightning.functional import metrics
+from fer_lightning.functional.stats import bootstrap, wilson
+from fer_lightning.reporting.epochs import read_epochs
+from fer_lightning.reporting.pool import Pool, read_pool
+
+SCORES: dict[str, Callable[[np.ndarray], Any]] = {
+    "accuracy": metrics.accuracy,
+    "uf1": metrics.uf1,
+    "uar": metrics.uar,
+    "weighted_f1": metrics.weighted_f1,
+    "mcc": metrics.mcc,
+    "accuracy_one_vs_rest": metrics.accuracy_one_vs_rest,
+}
+WITH_INTERVAL = ("uf1", "uar", "accuracy")
+LEVEL, RESAMPLES, SEED = 0.95, 2000, 0
+
+
+def write_scores(folder: Path) -> dict[str, Any]:
+    """Rebuild ``scores.json`` of a run folder from its predictions; the same files give the same bytes.
+
+    Raises:
+        PoolError: the run is incomplete or contradicts itself; an old ``scores.json`` is left as it is.
+        StorageError: the file could not be written.
+    """
+    scores = score(read_pool(folder))
+    write_atomically(Path(folder) / "scores.json", json.dumps(scores, indent=2, allow_nan=False) + "\n")
+    return scores
+
+
+def score(pool: Pool) -> dict[str, Any]:
+    """All figures of a run.
+
+    Returns:
+        samples, folds, classes, selection, seed; accuracy, uf1, uar, weighted_f1, mcc,
+        accuracy_one_vs_rest; the 95 % intervals of three of them (null where a single group leaves none)
+        and `interval`, the sentence that says how they were made; per_class, confusion (rows true); parts
+        (by source data set, for composites); validation (hold-out runs that chose by it); honest
+        (selection=oracle_test: what the last epoch scores and by how much the oracle exceeds it);
+        synthetic, versions, device, seconds.
+    """
+    figures = _figures(pool.table, pool.classes)
+    return {
+        "samples": figures.pop("samples"),
+        "folds": figures.pop("folds"),
+        "classes": pool.classes,
+        "selection": pool.selection,
+        "seed": pool.seed,
+        **{name: figures[name] for name in SCORES},
+        **{f"{name}_ci95": figures[f"{name}_ci95"] for name in WITH_INTERVAL},
+        "interval": _interval_sentence(pool.table),
+        "per_class": figures["per_class"],
+        "confusion": figures["confusion"],
+        "parts": _parts(pool),
+        "validation": _validation(pool),
+        "honest": _honest(pool, figures),
+        "synthetic": pool.synthetic,
+        "versions": _distinct([fold["versions"] for fold in pool.folds]),
+        "device": _distinct([fold["device"] for fold in pool.folds]),
+        "seconds": float(sum(fold["seconds"] for fold in pool.folds)),
+    }
+
+
+def _figures(table: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
+    counts = _counts(table, classes)
+    each = metrics.per_class(counts)
+    intervals = _intervals(table, classes)
+    return {
+        "samples": len(table),
+        "folds": int(table["fold"].nunique()),
+        **{name: function(counts) for name, function in SCORES.items()},
+        **{f"{name}_ci95": intervals[name] for name in WITH_INTERVAL},
+        "per_class": {name: {key: each[key][i].item() for key in each} for i, name in enumerate(classes)},
+        "confusion": counts.tolist(),
+    }
+
+
+def _counts(table: pd.DataFrame, classes: list[str]) -> np.ndarray:
+    names = pd.Index(classes)
+    return metrics.confusion(
+        names.get_indexer(table["label"]), names.get_indexer(table["predicted"]), len(classes)
+    )
+
+
+def _has_groups(table: pd.DataFrame) -> bool:
+    return bool((table["group"] != "").any())
+
+
+def _intervals(table: pd.DataFrame, classes: list[str]) -> dict[str, list[float] | None]:
+    units = table["group"].where(table["group"] != "", table["sample_id"])
+    index, names = pd.factorize(units)
+    if len(names) < 2:
+        return dict.fromkeys(WITH_INTERVAL)
+    confusions = np.zeros((len(names), len(classes), len(classes)), dtype=np.int64)
+    order = pd.Index(classes)
+    np.add.at(
+        confusions, (index, order.get_indexer(table["label"]), order.get_indexer(table["predicted"])), 1
+    )
+    statistics = {name: SCORES[name] for name in WITH_INTERVAL}
+    ends = bootstrap(confusions, statistics, RESAMPLES, LEVEL, SEED)
+    if not _has_groups(table):
+        ends["accuracy"] = wilson(int((table["label"] == table["predicted"]).sum()), len(table), LEVEL)
+    return {name: list(ends[name]) for name in WITH_INTERVAL}
+
+
+def _interval_sentence(table: pd.DataFrame) -> str:
+    method = f"95 % percentile bootstrap, {RESAMPLES} resamples, seed {SEED}, over"
+    if _has_groups(table):
+        units = table["group"].where(table["group"] != "", table["sample_id"]).nunique()
+        text = (
+            f"{method} {units} groups, each drawn with all its samples (parts: over the groups of the part)"
+        )
+    else:
+        text = f"uf1, uar: {method} {len(table)} samples; accuracy: 95 % Wilson interval"
+    return f"{text}. It covers the choice of test samples, not the randomness of training."
+
+
+def _parts(pool: Pool) -> dict[str, Any]:
+    if pool.table["dataset"].nunique() < 2:
+        return {}
+    return {name: _figures(rows, pool.classes) for name, rows in pool.table.groupby("dataset", sort=True)}
+
+
+def _validation(pool: Pool) -> dict[str, Any] | None:
+    if pool.validation is None or pool.protocol != "holdout":
+        return None
+    figures = _figures(pool.validation, pool.classes)
+    return {name: figures[name] for name in ("samples", "accuracy", "uf1", "uar", "accuracy_ci95")}
+
+
+def _honest(pool: Pool, oracle: dict[str, Any]) -> dict[str, Any] | None:
+    """What the training scores that the oracle chose from, at the last recorded epoch of each fold."""
+    if pool.selection != "oracle_test":
+        return None
+    predicted = {
+        sample: pool.classes[index]
+        for epochs in read_epochs(pool).values()
+        for sample, index in zip(epochs.sample_id, epochs.probabilities[-1].argmax(axis=1), strict=True)
+    }
+    table = pool.table.assign(predicted=pool.table["sample_id"].map(predicted))
+    figures = _figures(table, pool.classes)
+    gaps = {f"oracle_gap_{name}": oracle[name] - figures[name] for name in WITH_INTERVAL}
+    return figures | gaps
+
+
+def _distinct(values: list[Any]) -> Any:
+    """The one value that all folds agree on, or the list of the different ones in order of appearance."""
+    different: list[Any] = []
+    for value in values:
+        if value not in different:
+            different.append(value)
+    return different[0] if len(different) == 1 else different

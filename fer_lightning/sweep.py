@@ -1,0 +1,56 @@
+"""What `-m` does around the jobs: a model's own default grid, and a table of all cells at the end."""
+
+import sys
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+MULTIRUN = ("-m", "--multirun")
+
+
+def choose_grid(arguments: list[str]) -> list[str]:
+    """Switch a model's default sweep off where the command line brings a grid of its own.
+
+    `python train.py model=waspp -m` runs the model's default sweep, `... optimizer=sgd,adam -m` only what it says.
+
+    Args:
+        arguments: command line without the program's name.
+
+    Returns:
+        The arguments, with `sweep=none` added where a grid, or one job per fold, is asked for and no sweep is named.
+    """
+    if not any(argument in MULTIRUN for argument in arguments):
+        return arguments
+    texts = [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
+    overrides = OverridesParser.create().parse_overrides(texts)
+    named = any(override.key_or_group == "sweep" for override in overrides)
+    grid = any(override.is_sweep_override() for override in overrides) or "protocol=loso_jobs" in texts
+    return [*arguments, "sweep=none"] if grid and not named else arguments
+
+
+class Summary(Callback):
+    """Collects the jobs of a multirun and prints one line for each when all are done."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str]] = []
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """Remember what the job was and what it returned (pooled UF1, or why it failed)."""
+        value = job_return._return_value
+        result = f"UF1 {value:.4f}" if isinstance(value, float) else "no score yet"
+        if isinstance(value, Exception):
+            result = f"failed: {str(value).splitlines()[0] if str(value) else type(value).__name__}"
+        self.lines.append((" ".join(job_return.overrides or []) or "(defaults)", result))
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Print the table."""
+        if self.lines:
+            print(
+                "\nAll cells of this multirun (pooled scores; intervals are in each scores.json):",
+                file=sys.stderr,
+            )
+        for overrides, result in self.lines:
+            print(f"  {result}   {overrides}", file=sys.stderr)

@@ -1,0 +1,1 @@
+"""LightningModules: one per kind of output and training rule, never one per network."""

@@ -1,0 +1,121 @@
+"""The walls of the house: who may import whom, and that the command line is light."""
+
+import ast
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+HOUSE = Path(__file__).resolve().parent.parent
+PACKAGE = HOUSE / "fer_lightning"
+
+#: Room -> rooms it may import. What is not named here (run.py, train.py, demo.py) joins everything.
+MAY_IMPORT = {
+    "errors": set(),
+    "files": {"errors"},
+    "functional": {"errors", "functional"},
+    "datasets": {"errors", "functional", "datasets"},
+    "preprocess": {"errors", "functional", "preprocess"},
+    "data": {"errors", "functional", "datasets", "preprocess", "data"},
+    "models": {"models"},
+    "tasks": {"errors", "functional", "tasks"},
+    "protocols": {"errors", "files", "functional", "data", "protocols", "progress", "resolvers", "versions"},
+    "reporting": {"errors", "files", "functional", "reporting"},
+}
+HEAVY = {"torch", "pytorch_lightning", "timm", "albumentations", "torchvision"}
+#: Room -> packages it must not know.
+MUST_NOT_KNOW = {
+    "functional": HEAVY | {"hydra", "omegaconf"},
+    "datasets": HEAVY | {"hydra", "omegaconf"},
+    "preprocess": HEAVY | {"hydra", "omegaconf"},
+    "models": {"pytorch_lightning", "hydra", "omegaconf"},
+    "reporting": HEAVY | {"hydra"},
+}
+
+
+def imports(file: Path) -> set[str]:
+    """Dotted names of everything a file imports, also inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def files(room: str) -> list[Path]:
+    return (
+        [PACKAGE / f"{room}.py"]
+        if (PACKAGE / f"{room}.py").is_file()
+        else sorted((PACKAGE / room).rglob("*.py"))
+    )
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_imports_run_one_way(room):
+    assert files(room), f"no room {room}"
+    for file in files(room):
+        rooms = {name.split(".")[1] for name in imports(file) if name.startswith("fer_lightning.")}
+        assert rooms <= MAY_IMPORT[room], (
+            f"{file.relative_to(HOUSE)} imports {sorted(rooms - MAY_IMPORT[room])}"
+        )
+
+
+@pytest.mark.parametrize("room", MUST_NOT_KNOW)
+def test_rooms_do_not_know_what_is_none_of_their_business(room):
+    for file in files(room):
+        top = {name.split(".")[0] for name in imports(file)}
+        assert not top & MUST_NOT_KNOW[room], (
+            f"{file.relative_to(HOUSE)} imports {sorted(top & MUST_NOT_KNOW[room])}"
+        )
+
+
+def test_no_drawers_and_no_registries():
+    names = {path.stem for path in PACKAGE.rglob("*.py")}
+    assert not names & {"utils", "helpers", "common", "misc", "registry"}
+
+
+def test_import_is_light():
+    code = (
+        "import sys, fer_lightning, fer_lightning.errors, fer_lightning.sweep; "
+        "print(sorted(set(sys.modules) & {'torch', 'pandas', 'numpy', 'pytorch_lightning', 'cv2'}))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=HOUSE)
+    assert out.stdout.strip() == "[]"
+
+
+def answer(*arguments: str) -> tuple[float, subprocess.CompletedProcess]:
+    started = time.perf_counter()
+    done = subprocess.run([sys.executable, "train.py", *arguments], capture_output=True, text=True, cwd=HOUSE)
+    return time.perf_counter() - started, done
+
+
+def test_help_answers_at_once_and_lists_what_exists():
+    seconds, done = answer("--help")
+    assert done.returncode == 0
+    for name in (
+        "model=<model>",
+        "waspp",
+        "ststnet",
+        "megc2019_flow",
+        "fer2013",
+        "radam",
+        "onecycle",
+        "loso_jobs",
+    ):
+        assert name in done.stdout, name
+    assert seconds < 3, "a second on an idle machine; three leave room for tests running side by side"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"), [("model=wasp", "waspp"), ("data=casme", "casme2"), ("optimizer=rmsprop", "radam")]
+)
+def test_a_wrong_name_lists_the_right_ones(wrong, right):
+    seconds, done = answer(wrong)
+    assert done.returncode != 0
+    assert right in done.stderr
+    assert seconds < 3

@@ -1,0 +1,277 @@
+"""What the project promises about its numbers, each promise broken on purpose."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hydra.utils import instantiate
+
+from fer_lightning.errors import ConfigError, StorageError
+from fer_lightning.files import write_atomically
+from fer_lightning.protocols import fold as fold_module
+from fer_lightning.reporting.scores import write_scores
+from tests.training.conftest import HOUSE, SMALL, command, configure, predictions, read
+
+KEYS = [
+    "samples", "folds", "classes", "selection", "seed", "accuracy", "uf1", "uar", "weighted_f1", "mcc",
+    "accuracy_one_vs_rest", "uf1_ci95", "uar_ci95", "accuracy_ci95", "per_class", "confusion", "parts", "synthetic",
+    "versions", "device", "seconds",
+]  # fmt: skip
+
+
+def test_a_run_leaves_what_other_programs_rely_on(run_here):
+    out = run_here()
+    scores = json.loads((out / "scores.json").read_text())
+    assert [key for key in KEYS if key not in scores] == []
+    assert scores["synthetic"] is True
+    assert scores["folds"] == len(predictions(out)) > 3
+    assert set(scores["parts"]) == {"casme2", "samm", "smic"}
+    first = read(out, f"predictions/{next(iter(predictions(out)))}")
+    assert list(first.columns) == [
+        "sample_id",
+        "fold",
+        "label",
+        "predicted",
+        "p_negative",
+        "p_positive",
+        "p_surprise",
+    ]
+    for name in (
+        "config.yaml",
+        "manifest.csv",
+        "figures/confusion_matrix.png",
+        "figures/learning_curves.png",
+    ):
+        assert (out / name).is_file(), name
+
+
+def test_scores_are_rebuilt_byte_for_byte_from_the_files_alone(run_here):
+    out = run_here()
+    before = (out / "scores.json").read_bytes()
+    (out / "scores.json").unlink()
+    write_scores(out)
+    assert (out / "scores.json").read_bytes() == before
+
+
+def test_a_fold_alone_equals_the_fold_among_others(run_here):
+    together = predictions(run_here(runs="together"))
+    name = list(together)[2]
+    alone = predictions(run_here(f"protocol.only=[{name.removesuffix('.csv')}]", runs="alone"))
+    assert alone == {name: together[name]}
+
+
+def test_folds_side_by_side_equal_folds_one_after_the_other(run_here):
+    assert predictions(run_here("protocol.workers=2", runs="two")) == predictions(run_here(runs="one"))
+
+
+def test_fold_jobs_equal_folds_in_one_process(run_here):
+    together = run_here(runs="together")
+    for index in range(len(predictions(together))):
+        jobs = run_here("protocol=loso_jobs", f"protocol.index={index}", runs="jobs")
+    assert predictions(jobs) == predictions(together)
+    assert (jobs / "scores.json").is_file()
+
+
+def test_half_a_pool_is_not_scored(run_here, capsys):
+    out = run_here("protocol.only=[samm-006]")
+    assert not (out / "scores.json").exists()
+    assert "1 of " in capsys.readouterr().out
+
+
+def test_the_oracle_keeps_the_honest_number_beside_it(run_here):
+    honest = json.loads((run_here(runs="last") / "scores.json").read_text())
+    oracle = json.loads(
+        (run_here("protocol.selection=oracle_test", runs="oracle") / "scores.json").read_text()
+    )
+    assert oracle["selection"] == "oracle_test"
+    for key in ("accuracy", "uf1", "uar"):
+        assert oracle["honest"][key] == honest[key], "looking at the test samples has changed the training"
+        assert oracle[f"{key}"] - oracle["honest"][key] == pytest.approx(
+            oracle["honest"][f"oracle_gap_{key}"]
+        )
+    assert oracle["accuracy"] >= honest["accuracy"]
+
+
+def test_inner_validation_uses_other_subjects_and_only_training_ones(run_here):
+    out = run_here("protocol.selection=inner_val", "protocol.inner_val=0.3")
+    manifest = read(out, "manifest.csv").set_index("sample_id")
+    for name in predictions(out):
+        tested = set(manifest.loc[read(out, f"predictions/{name}")["sample_id"], "group"])
+        watched = set(manifest.loc[read(out, f"validation/{name}")["sample_id"], "group"])
+        assert tested
+        assert watched
+        assert not tested & watched
+
+
+def test_training_does_not_see_the_tested_subject(run_here, monkeypatch):
+    """The tested subject's pixels are poisoned in the cache: not one weight may change."""
+
+    def weights_of(poison: bool) -> dict:
+        cfg = configure(*SMALL, "trainer.max_epochs=2")
+        data = instantiate(cfg.data)
+        data.tiny(data.root)
+        data.build()
+        data.prepare(cfg.paths.cache)
+        from fer_lightning.run import plan
+
+        fold = plan(cfg, data.manifest)[0]
+        array = np.array(data.cache.array)
+        if poison:
+            array[[data.cache.rows[sample] for sample in fold.test]] = 255
+        object.__setattr__(data.cache, "array", array)
+        seen = {}
+        write = fold_module._write_curves
+        monkeypatch.setattr(fold_module, "_write_curves", lambda *a: (seen.update(curves=a[2]), write(*a)))
+        tasks = []
+        build = fold_module.build_task
+        monkeypatch.setattr(fold_module, "build_task", lambda c: tasks.append(build(c)) or tasks[-1])
+        from fer_lightning.identity import run_folder
+
+        fold_module.run_fold(cfg, data, fold, run_folder(cfg) / str(poison), lambda line: None)
+        monkeypatch.setattr(fold_module, "build_task", build)
+        monkeypatch.setattr(fold_module, "_write_curves", write)
+        return {"curves": seen["curves"], **tasks[0].net.state_dict()}
+
+    run_here("trainer.max_epochs=1")  # sets the environment
+    clean, poisoned = weights_of(False), weights_of(True)
+    assert clean["curves"] == poisoned["curves"]
+    for name, value in clean.items():
+        if isinstance(value, torch.Tensor):
+            assert torch.equal(value, poisoned[name]), name
+
+
+def test_predictions_do_not_depend_on_the_batch(run_here):
+    cfg = configure(*SMALL)
+    run_here("trainer.max_epochs=1")
+    data = instantiate(cfg.data)
+    data.tiny(data.root)
+    data.build()
+    data.prepare(cfg.paths.cache)
+    from fer_lightning.functional.folds import Fold
+    from fer_lightning.protocols.selection import probabilities
+
+    ids = tuple(data.manifest["sample_id"])
+    task = fold_module.build_task(cfg)
+    found = []
+    for order, size in ((ids, 64), (ids, 1), (tuple(reversed(ids)), 7)):
+        data.batch_size = size
+        data.use_fold(Fold("all", ids, (), order), seed=0)
+        found.append(dict(zip(order, probabilities(task, data.loader("test")), strict=True)))
+    for other in found[1:]:
+        for sample in ids:
+            torch.testing.assert_close(other[sample], found[0][sample], rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_and_ends_like_an_unbroken_one(environment, tmp_path, run_here):
+    options = [*SMALL, "trainer.max_epochs=60", "run_name=killed"]
+    options.remove("debug=tiny")
+    running = subprocess.Popen(command(*options), cwd=HOUSE, env=environment, stderr=subprocess.PIPE)
+    folder = tmp_path / "runs" / "killed"
+    deadline = time.monotonic() + 120
+    while len(list(folder.glob("predictions/*.csv"))) < 2:
+        assert running.poll() is None, "ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait()
+    kept = {file.name: file.stat().st_mtime_ns for file in folder.glob("predictions/*.csv")}
+    assert not (folder / "scores.json").exists()
+    done = subprocess.run(command(*options), cwd=HOUSE, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for name, moment in kept.items():
+        assert (folder / "predictions" / name).stat().st_mtime_ns == moment, f"{name} was trained again"
+    unbroken = run_here("trainer.max_epochs=60", runs="unbroken")
+    assert predictions(folder) == predictions(unbroken)
+
+
+@pytest.mark.slow
+def test_two_processes_on_one_run_folder_share_the_work(environment, tmp_path, run_here):
+    options = [*SMALL, "trainer.max_epochs=20", "run_name=shared"]
+    options.remove("debug=tiny")
+    both = [
+        subprocess.Popen(command(*options), cwd=HOUSE, env=environment, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    errors = [process.communicate(timeout=240)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], errors
+    assert predictions(tmp_path / "runs" / "shared") == predictions(
+        run_here("trainer.max_epochs=20", runs="own")
+    )
+
+
+def test_a_fold_killed_in_the_middle_goes_on_from_its_checkpoint(run_here, monkeypatch):
+    options = ["trainer.max_epochs=6", "trainer.checkpoint_every=1", "protocol.only=[samm-006]"]
+    unbroken = predictions(run_here(*options, runs="unbroken"))
+    epochs = []
+
+    class Stop(Exception):
+        pass
+
+    tell = fold_module._Tell.on_train_epoch_start
+
+    def stop_at_four(self, trainer, task):
+        epochs.append(trainer.current_epoch)
+        if len(epochs) == 5:
+            raise Stop
+        tell(self, trainer, task)
+
+    monkeypatch.setattr(fold_module._Tell, "on_train_epoch_start", stop_at_four)
+    with pytest.raises(Stop):
+        run_here(*options, runs="broken")
+    out = run_here(*options, runs="broken")
+    assert epochs == [0, 1, 2, 3, 4, 4, 5], "the second go does not begin where the first ended"
+    assert predictions(out) == unbroken
+    assert len(read(out, "curves/samm-006.csv")) == 6
+
+
+def test_a_folder_of_another_config_is_refused_with_the_keys_that_differ(run_here):
+    run_here("run_name=mine", "trainer.max_epochs=1")
+    with pytest.raises(ConfigError, match=r"trainer\.max_epochs: 1 there, 2 now"):
+        run_here("run_name=mine", "trainer.max_epochs=2")
+
+
+def test_other_data_in_an_old_run_folder_is_refused(run_here, tiny_raw, tmp_path):
+    out = run_here("run_name=mine")
+    table = pd.read_csv(out / "manifest.csv", keep_default_na=False)
+    table.iloc[1:].to_csv(out / "manifest.csv", index=False)
+    with pytest.raises(ConfigError, match="differs from the manifest of the data as it is now"):
+        run_here("run_name=mine")
+
+
+def test_a_full_disk_loses_nothing_that_was_finished(run_here, monkeypatch):
+    calls = []
+    write = fold_module._write_predictions
+
+    def full(folder, *rest):
+        calls.append(folder)
+        if len(calls) == 3:
+            monkeypatch.setattr(
+                "os.fsync", lambda descriptor: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+            )
+        write(folder, *rest)
+
+    monkeypatch.setattr(fold_module, "_write_predictions", full)
+    with pytest.raises(StorageError, match=r"No space left on device.*finished folds are skipped"):
+        run_here(runs="full")
+    monkeypatch.undo()
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
+    file = tmp_path / "scores.json"
+    write_atomically(file, "old")
+
+    def half(stream):
+        stream.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(StorageError, match="No space left on device"):
+        write_atomically(file, half)
+    assert file.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["scores.json"]

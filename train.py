@@ -1,0 +1,36 @@
+"""Train and score a model: `python train.py model=<m> data=<d> [group=option] [key=value] [-m]`.
+
+Heavy packages are imported inside, so `--help` and a misspelt name answer at once.
+"""
+
+import sys
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from fer_lightning.errors import FERError
+from fer_lightning.resolvers import register
+from fer_lightning.sweep import choose_grid
+
+register()
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(cfg: DictConfig) -> float | None:
+    """Run one cell; returns its pooled UF1, which a sweep can maximise."""
+    from fer_lightning.run import run
+
+    try:
+        return run(cfg)
+    except FERError as error:
+        print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
+        if HydraConfig.get().mode is RunMode.MULTIRUN:
+            raise  # Hydra goes on with the other jobs and ends with a non-zero exit code
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    sys.argv[1:] = choose_grid(sys.argv[1:])
+    main()
