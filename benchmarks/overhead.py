@@ -72,9 +72,7 @@ def framework(epochs: int) -> float:
     moments: list[float] = []
     with tempfile.TemporaryDirectory() as out:
         run_fold(cfg, data, fold, Path(out), lambda line: moments.append(time.perf_counter()))
-    return (moments[-1] - moments[1]) / (
-        len(moments) - 2
-    )  # told at the start of each epoch; the first warms up
+    return (moments[-1] - moments[1]) / (len(moments) - 2)  # told at the start of each epoch; the first warms up
 
 
 def in_two_processes(which, epochs: int) -> float:
@@ -86,9 +84,7 @@ def in_two_processes(which, epochs: int) -> float:
 
 def main() -> None:
     """Measure three times, print the medians and the ratios."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=30, help="epochs a measurement (default: 30)")
     epochs = parser.parse_args().epochs
     rounds = [(bare(epochs), framework(epochs)) for _ in range(3)]
@@ -96,12 +92,8 @@ def main() -> None:
     rounds = [(in_two_processes(bare, epochs), in_two_processes(framework, epochs)) for _ in range(3)]
     two = statistics.median(a for a, _ in rounds), statistics.median(b for _, b in rounds)
     print(f"torch {torch.__version__}, {epochs} epochs, {SAMPLES - TESTED} training images, medians of 3")
-    print(
-        f"one process    bare {one[0]:.4f} s  framework {one[1]:.4f} s a fold-epoch  ratio {one[1] / one[0]:.3f}"
-    )
-    print(
-        f"two processes  bare {two[0]:.4f} s  framework {two[1]:.4f} s a fold-epoch  ratio {two[1] / two[0]:.3f}"
-    )
+    print(f"one process    bare {one[0]:.4f} s  framework {one[1]:.4f} s a fold-epoch  ratio {one[1] / one[0]:.3f}")
+    print(f"two processes  bare {two[0]:.4f} s  framework {two[1]:.4f} s a fold-epoch  ratio {two[1] / two[0]:.3f}")
     print(f"two against one process: bare {one[0] / two[0]:.2f}x, framework {one[1] / two[1]:.2f}x")
 
 

@@ -27,12 +27,8 @@ SMALLER = [
 
 def main() -> int:
     """Write the synthetic raw folder, run the main job on it, say where the results are."""
-    parser = argparse.ArgumentParser(
-        prog="python -m fer_lightning.demo", description=__doc__.partition("\n")[0]
-    )
-    parser.add_argument(
-        "--folder", type=Path, default=HERE / "demo-runs", help="where to write (default: demo-runs)"
-    )
+    parser = argparse.ArgumentParser(prog="python -m fer_lightning.demo", description=__doc__.partition("\n")[0])
+    parser.add_argument("--folder", type=Path, default=HERE / "demo-runs", help="where to write (default: demo-runs)")
     folder = parser.parse_args().folder.resolve()
     raw = folder / "raw"
     if not (raw / "casme2").is_dir():
@@ -46,9 +42,7 @@ def main() -> int:
         print(
             "The data of this demo is SYNTHETIC (drawn by fer_lightning/datasets/casme2.py): its scores show that the"
         )
-        print(
-            "pipeline works and say nothing about faces. With the real release: FER_RAW=<folder> python train.py ..."
-        )
+        print("pipeline works and say nothing about faces. With the real release: FER_RAW=<folder> python train.py ...")
     return code
 
 

@@ -23,9 +23,7 @@ def resolved(cfg: DictConfig) -> dict:
 def identity(config: dict) -> dict[str, object]:
     """Flat ``{"model.branches": 3, ...}`` of everything that can change a result."""
     flat = _flatten(config)
-    return {
-        k: v for k, v in flat.items() if not any(k == name or k.startswith(f"{name}.") for name in VOLATILE)
-    }
+    return {k: v for k, v in flat.items() if not any(k == name or k.startswith(f"{name}.") for name in VOLATILE)}
 
 
 def run_folder(cfg: DictConfig) -> Path:
@@ -55,10 +53,7 @@ def claim(folder: Path, cfg: DictConfig) -> None:
     found, wanted = identity(OmegaConf.to_container(OmegaConf.load(file))), identity(ours)
     differ = sorted(k for k in found.keys() | wanted.keys() if found.get(k) != wanted.get(k))
     if differ:
-        lines = [
-            f"  {k}: {found.get(k, '(absent)')!r} there, {wanted.get(k, '(absent)')!r} now"
-            for k in differ[:8]
-        ]
+        lines = [f"  {k}: {found.get(k, '(absent)')!r} there, {wanted.get(k, '(absent)')!r} now" for k in differ[:8]]
         more = f"\n  and {len(differ) - 8} more" if len(differ) > 8 else ""
         raise ConfigError(
             f"{folder} holds a run of another config:\n" + "\n".join(lines) + more +

@@ -73,12 +73,8 @@ class FoldProgress:
             return
         self.last_line = moment
         passed, finished = moment - self.started, self.done - self.done_before + self._fraction()
-        left = (
-            passed / finished * (self.folds - self.done - self._fraction()) if finished > 0 else float("nan")
-        )
-        epochs = ", ".join(
-            f"{name} epoch {line['epoch']}/{line['epochs']}" for name, line in self.running.items()
-        )
+        left = passed / finished * (self.folds - self.done - self._fraction()) if finished > 0 else float("nan")
+        epochs = ", ".join(f"{name} epoch {line['epoch']}/{line['epochs']}" for name, line in self.running.items())
         print(f"folds {self.done}/{self.folds}  {_time(passed)} passed, {_time(left)} left  {epochs}  {note}".rstrip(),
               file=sys.stderr, flush=True)  # fmt: skip
 
@@ -107,9 +103,7 @@ class CacheProgress:
         elif done == total or time.monotonic() - self.last_line >= LINE_EVERY:
             self.last_line = time.monotonic()
             passed = self.last_line - self.started
-            print(
-                f"preparing {self.name}: {done}/{total}  {_time(passed)} passed", file=sys.stderr, flush=True
-            )
+            print(f"preparing {self.name}: {done}/{total}  {_time(passed)} passed", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Take the bar away."""

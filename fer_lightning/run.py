@@ -95,9 +95,7 @@ def chosen(cfg: DictConfig, folds: list[Fold]) -> list[Fold]:
     names = [fold.name for fold in folds]
     unknown = [name for name in cfg.protocol.only if name not in names]
     if unknown:
-        raise ConfigError(
-            f"protocol.only names {unknown}, which are no folds of this run; the first are {names[:5]}"
-        )
+        raise ConfigError(f"protocol.only names {unknown}, which are no folds of this run; the first are {names[:5]}")
     return [fold for fold in folds if fold.name in cfg.protocol.only]
 
 
@@ -133,9 +131,7 @@ def _describe(data: FERDataModule, folds: list[Fold], out: Path) -> None:
 def _write_manifest(out: Path, manifest: pd.DataFrame, folds: list[Fold], synthetic: bool) -> None:
     """Keep the rows and the fold each is tested in; refuse to go on with other data in an old run folder."""
     tested = {sample: fold.name for fold in folds for sample in fold.test}
-    text = manifest.assign(fold=manifest["sample_id"].map(tested).fillna("")).to_csv(
-        index=False, lineterminator="\n"
-    )
+    text = manifest.assign(fold=manifest["sample_id"].map(tested).fillna("")).to_csv(index=False, lineterminator="\n")
     file = out / "manifest.csv"
     if file.is_file() and file.read_text() != text:
         raise ConfigError(

@@ -60,9 +60,7 @@ class FERDataModule(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         if list(recipe.channels) != list(channels):
-            raise ConfigError(
-                f"data={name}: channels {list(channels)} differ from the recipe's {recipe.channels}"
-            )
+            raise ConfigError(f"data={name}: channels {list(channels)} differ from the recipe's {recipe.channels}")
         self.name, self.root, self.kind = name, Path(root), kind
         self.builder, self.tiny, self.recipe = builder, tiny, recipe
         self.classes, self.channels = list(classes), list(channels)
@@ -92,9 +90,7 @@ class FERDataModule(pl.LightningDataModule):
         self.manifest = contract.check(rows, expected, where=f"data={self.name} (after selecting classes)")
         return self.manifest
 
-    def prepare(
-        self, cache_dir: Path, workers: int = 1, progress: Callable[[int, int], None] | None = None
-    ) -> None:
+    def prepare(self, cache_dir: Path, workers: int = 1, progress: Callable[[int, int], None] | None = None) -> None:
         """Open the cache of the manifest's rows; make it first where it is missing."""
         options = {} if progress is None else {"progress": progress}
         self.cache = prepare(self.manifest, self.recipe, self.root, cache_dir, self.name, workers, **options)
@@ -114,13 +110,18 @@ class FERDataModule(pl.LightningDataModule):
         """Loader over ``train``, ``val`` or ``test`` ids of the fold; only ``train`` is shuffled and augmented."""
         ids = getattr(self.fold, part)
         train = part == "train"
+        # Batch norm cannot estimate anything from a single sample, so a last batch of one waits for another epoch.
+        lone = train and len(ids) > self.batch_size and len(ids) % self.batch_size == 1
         transform = self.transform if train else None
         dataset = FERDataset(self.cache, self.by_id.loc[list(ids)], self.classes, self.pixel_range, transform)
         return DataLoader(
             dataset,
             batch_size=self.batch_size,
             sampler=EpochSampler(len(dataset), self.fold_seed) if train else None,
-            shuffle=False if not train else None,
+            drop_last=lone,
+            # Its own generator: starting an iterator would otherwise draw from the global one, and dropout in a
+            # resumed epoch would differ from the same epoch of an unbroken run.
+            generator=torch.Generator().manual_seed(self.fold_seed),
             num_workers=self.num_workers,
             collate_fn=whole_batch,
             persistent_workers=self.num_workers > 0,

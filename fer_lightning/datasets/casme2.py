@@ -20,15 +20,13 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import openpyxl
 import pandas as pd
 
-from fer_lightning.datasets import contract
-from fer_lightning.datasets.casme2_tiny import write_tiny
+from fer_lightning.datasets import contract, synthetic
 from fer_lightning.errors import DatasetError, DatasetNotFoundError
 from fer_lightning.functional.frames import index_frames, middle_frame, nearest_frames
-
-__all__ = ["EMOTIONS", "build_manifest", "read_sheet", "write_tiny"]
 
 EMOTIONS = ("happiness", "disgust", "repression", "surprise", "others", "sadness", "fear")
 SHEETS = {"2014": "CASME2-coding-20140508.xlsx", "2019": "CASME2-coding-20190701.xlsx"}
@@ -43,10 +41,32 @@ COLUMNS = {
     "estimatedemotion": "emotion",
 }
 HEADER_ROWS = 30
+#: Header of the sheet of 2019 as `write_tiny` writes it; two columns have no name.
+TINY_HEADER = (
+    "Subject",
+    "Filename",
+    None,
+    "OnsetFrame",
+    "ApexFrame",
+    "OffsetFrame",
+    None,
+    "Action Units",
+    "Estimated Emotion",
+    "Objective Classes",
+)
+TINY_MOVEMENTS = {
+    "happiness": "mouth_up",
+    "disgust": "brows_down",
+    "repression": "mouth_down",
+    "surprise": "brows_up",
+    "others": "nose_left",
+    "sadness": "chin_up",
+    "fear": "chin_up",
+}
 NO_APEX = "no usable annotated apex (missing, or equal to the onset)"
 HINT = (
-    "CASME II needs a signed licence agreement: http://casme.psych.ac.cn/casme/e2. The folder must hold the coding sheet "
-    f"({' or '.join(SHEETS.values())}) and the frames (Cropped/ or CASME2_RAW_selected/)."
+    "CASME II needs a signed licence agreement: http://casme.psych.ac.cn/casme/e2. The folder must hold the coding "
+    f"sheet ({' or '.join(SHEETS.values())}) and the frames (Cropped/ or CASME2_RAW_selected/)."
 )
 
 
@@ -136,16 +156,16 @@ def read_sheet(file: Path | str) -> pd.DataFrame:
     if not clips:
         raise DatasetError(f"{file.name}: no rows below the header in row {header}")
     table = pd.DataFrame(clips)
-    return table.astype({column: "Int64" for column in contract.FRAME_COLUMNS})
+    return table.astype(dict.fromkeys(contract.FRAME_COLUMNS, "Int64"))
 
 
 def _cells(file: Path) -> Iterator[tuple]:
     try:
-        book = openpyxl.load_workbook(file, read_only=True, data_only=True)
+        book = openpyxl.load_workbook(file, data_only=True)
     except (zipfile.BadZipFile, KeyError, OSError) as error:
         raise DatasetError(
-            f"{file.name} ({file.stat().st_size} bytes) is no readable xlsx: {error}; it is cut off, or a Git-LFS pointer. "
-            "Copy it again from the release"
+            f"{file.name} ({file.stat().st_size} bytes) is no readable xlsx: {error}; it is cut off, or a "
+            "Git-LFS pointer. Copy it again from the release"
         ) from error
     try:
         yield from book.worksheets[0].iter_rows(values_only=True)
@@ -162,8 +182,8 @@ def _header(name: str, lines: list[tuple[int, tuple]]) -> tuple[int, dict[str, i
         missing = [title for title in COLUMNS if title not in titles]
         if missing:
             raise DatasetError(
-                f"{name}: the header in row {number} has no column {missing}; found {[t for t in titles if t]}. Take the coding "
-                f"sheet of the release ({' or '.join(SHEETS.values())})"
+                f"{name}: the header in row {number} has no column {missing}; found {[t for t in titles if t]}. "
+                f"Take the coding sheet of the release ({' or '.join(SHEETS.values())})"
             )
         return number, {ours: titles.index(title) for title, ours in COLUMNS.items()}
     raise DatasetError(
@@ -174,9 +194,8 @@ def _header(name: str, lines: list[tuple[int, tuple]]) -> tuple[int, dict[str, i
 def _clip(where: str, values: dict) -> dict:
     match = re.fullmatch(r"(?:sub)?([0-9]+)(?:\.0)?", str(values["subject"]).strip().lower())
     if match is None or values["clip"] is None:
-        raise DatasetError(
-            f"{where}: expected a subject such as 01 and a file name, found {values['subject']!r} and {values['clip']!r}"
-        )
+        found = f"{values['subject']!r} and {values['clip']!r}"
+        raise DatasetError(f"{where}: expected a subject such as 01 and a file name, found {found}")
     subject, clip = f"sub{int(match.group(1)):02d}", str(values["clip"]).strip()
     where = f"{where} ({subject}/{clip})"
     emotion = str(values["emotion"]).strip().lower()
@@ -187,10 +206,8 @@ def _clip(where: str, values: dict) -> dict:
     apex = pd.NA if no_apex else _frame(where, "apex", values["apex"])
     order = [onset, offset] if no_apex else [onset, apex, offset]
     if order != sorted(order):
-        raise DatasetError(
-            f"{where}: frames must be onset <= apex <= offset, found {onset}, {'/' if no_apex else apex}, {offset}; correct the "
-            "sheet"
-        )
+        found = f"{onset}, {'/' if no_apex else apex}, {offset}"
+        raise DatasetError(f"{where}: frames must be onset <= apex <= offset, found {found}; correct the sheet")
     return {
         "subject": subject,
         "clip": clip,
@@ -210,9 +227,7 @@ def _frame(where: str, name: str, value: object) -> int:
 
 def _find_sheet(root: Path, release: int | str | None) -> Path:
     if release is not None and str(release) not in SHEETS:
-        raise DatasetError(
-            f"CASME II: release={release!r} is none of {list(SHEETS)}, or null for the newest there is"
-        )
+        raise DatasetError(f"CASME II: release={release!r} is none of {list(SHEETS)}, or null for the newest there is")
     wanted = sorted(SHEETS, reverse=True) if release is None else [str(release)]
     for name in wanted:
         if (root / SHEETS[name]).is_file():
@@ -254,17 +269,38 @@ def _check_frames(root: Path, manifest: pd.DataFrame) -> None:
         for what in ("onset", "apex"):
             frame = getattr(row, what)
             if frame not in numbers:
-                near = (
-                    f"nearest there are {nearest_frames(numbers, frame)}"
-                    if numbers
-                    else "there are no frames at all"
-                )
-                faults.append(
-                    f"{row.sample_id}: no file img{frame}.jpg or reg_img{frame}.jpg ({what}) in {row.path}, {near}"
-                )
+                file = f"img{frame}.jpg or reg_img{frame}.jpg ({what})"
+                near = nearest_frames(numbers, frame) or "none at all"
+                faults.append(f"{row.sample_id}: no file {file} in {row.path}, nearest there: {near}")
     if faults:
         clips = {fault.partition(":")[0] for fault in faults}
         raise DatasetError(
-            f"{'; '.join(faults[:3])}. {len(faults)} frames or folders of {len(clips)} clips are missing; complete the frames, or "
-            "correct the sheet"
+            f"{'; '.join(faults[:3])}. {len(faults)} frames or folders of {len(clips)} clips are missing; complete the "
+            "frames, or correct the sheet"
         )
+
+
+def write_tiny(root: Path | str, seed: int = 0) -> None:
+    """Write the sheet of 2019 and ``Cropped/`` for 6 people with 6 clips each, 7 frames a clip, 90x80 pixels.
+
+    The skin moves by a field that depends on the emotion word, so the onset-apex flow tells the class. As in the
+    release, one clip has ``/`` as apex, and the apex of another is its onset.
+    """
+    rng = np.random.default_rng(seed)
+    book = openpyxl.Workbook()
+    book.active.append(TINY_HEADER)
+    with synthetic.raw_folder(root) as folder:
+        for person in range(1, 7):
+            neutral = synthetic.textured_face(rng, 90, 80)
+            words = ("happiness", "disgust", "repression", "surprise", "others", "sadness" if person % 2 else "fear")
+            for number, word in enumerate(words, start=1):
+                name = f"EP{number:02d}_01f"
+                onset = 8 * number + 40 * (person % 3)  # the numbers pass 9 -> 10 and 99 -> 100
+                apex = onset + synthetic.COURSE.index(1.0)
+                shown = {(4, "disgust"): "/", (5, "disgust"): onset}.get((person, word), apex)
+                offset = onset + len(synthetic.COURSE) - 1
+                book.active.append((f"{person:02d}", name, None, onset, shown, offset, None, "?", word, 7))
+                place = folder / "Cropped" / f"sub{person:02d}" / name
+                for step, frame in enumerate(synthetic.clip(rng, neutral, TINY_MOVEMENTS[word], pixels=2.5)):
+                    synthetic.write_image(place / f"reg_img{onset + step}.jpg", frame)
+        book.save(folder / SHEETS["2019"])

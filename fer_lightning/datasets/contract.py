@@ -23,10 +23,7 @@ sample ids) is printed with every run, and ``release_counts`` (see `count`) hold
 dropped, so that `check` compares the *release* with ``expects``, not what is left of it.
 """
 
-import shutil
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,9 +118,7 @@ def view(
     rows, dropped = manifest, {}
     for column, accepted in (where or {}).items():
         if column not in rows.columns:
-            raise ConfigError(
-                f"data.where names the column {column!r}; the manifest has {list(rows.columns)}"
-            )
+            raise ConfigError(f"data.where names the column {column!r}; the manifest has {list(rows.columns)}")
         values = [accepted] if isinstance(accepted, str) else list(accepted)
         kept = rows[column].isin(values)
         for value, number in rows.loc[~kept, column].value_counts().sort_index().items():
@@ -193,53 +188,17 @@ def is_synthetic(root: Path | str) -> bool:
     return (Path(root) / SYNTHETIC_MARKER).is_file()
 
 
-@contextmanager
-def synthetic_folder(root: Path | str) -> Iterator[Path]:
-    """Give `write_tiny` an empty folder that becomes `root`, marked, when it is complete.
-
-    An older synthetic folder is replaced. Anything else is never touched: a real raw folder given by mistake
-    (``debug=tiny data.root=...``) is refused.
-
-    Raises:
-        ConfigError: `root` holds files that this project did not write.
-    """
-    root = Path(root)
-    if is_synthetic(root):
-        shutil.rmtree(root)
-    elif root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise ConfigError(
-            f"synthetic data would be written into {root}, which holds other files; give data.root an empty or new "
-            "folder, or leave debug=tiny out"
-        )
-    part = root.with_name(f".{root.name}.{uuid.uuid4().hex[:8]}")
-    part.mkdir(parents=True)
-    try:
-        yield part
-        mark_synthetic(part)
-        try:
-            part.rename(root)
-        except OSError:
-            if not is_synthetic(root):  # synthetic: another process was quicker, with the same content
-                raise
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
 def _typed(manifest: pd.DataFrame, where: str) -> pd.DataFrame:
     for column in TEXT_COLUMNS:
         wrong = ~manifest[column].map(lambda value: isinstance(value, str)).astype(bool)
         if wrong.any():
             row = int(wrong.to_numpy().argmax())
-            raise DatasetError(
-                f"{where}: column {column!r} must hold text, row {row} holds {manifest[column][row]!r}"
-            )
+            raise DatasetError(f"{where}: column {column!r} must hold text, row {row} holds {manifest[column][row]!r}")
     for column in FRAME_COLUMNS:
         try:
             manifest[column] = manifest[column].astype("Int64")
         except (TypeError, ValueError) as error:
-            raise DatasetError(
-                f"{where}: column {column!r} must hold whole frame numbers: {error}"
-            ) from error
+            raise DatasetError(f"{where}: column {column!r} must hold whole frame numbers: {error}") from error
     return manifest
 
 
@@ -273,22 +232,18 @@ def _refuse(ids: pd.Series, wrong: pd.Series, where: str, rule: str, values: pd.
     if wrong.any():
         first = int(wrong.to_numpy().argmax())
         found = "" if values is None else f", found {values.iloc[first]!r}"
-        raise DatasetError(
-            f"{where}: {rule}{found} ({int(wrong.sum())} rows, first: {ids.iloc[first]!r}, row {first})"
-        )
+        raise DatasetError(f"{where}: {rule}{found} ({int(wrong.sum())} rows, first: {ids.iloc[first]!r}, row {first})")
 
 
 def _check_counts(found: Mapping[str, Any], expects: Mapping[str, Any], where: str) -> None:
-    releases = expects.get("releases") or {"": expects}
+    releases = expects.get("releases") or {"": {}}
     shared = {key: value for key, value in expects.items() if key != "releases"}
     failed = {}
     for name, counts in releases.items():
         failed[name] = _differences(found, {**shared, **counts})
         if not failed[name]:
             return
-    listed = "; ".join(
-        f"release {name}: {', '.join(d)}" if name else ", ".join(d) for name, d in failed.items()
-    )
+    listed = "; ".join(f"release {name}: {', '.join(d)}" if name else ", ".join(d) for name, d in failed.items())
     raise DatasetError(
         f"{where}: {listed}. Is the raw folder complete, and is this the release that the data config names? "
         "data.expects=null and data.expects_view=null go on with what is there; such scores are not comparable."
@@ -298,9 +253,7 @@ def _check_counts(found: Mapping[str, Any], expects: Mapping[str, Any], where: s
 def _differences(found: Mapping[str, Any], expects: Mapping[str, Any]) -> list[str]:
     unknown = set(expects) - set(found)
     if unknown:
-        raise ConfigError(
-            f"data.expects names {sorted(unknown)}, which is none of {sorted(found)} or releases"
-        )
+        raise ConfigError(f"data.expects names {sorted(unknown)}, which is none of {sorted(found)} or releases")
     differences = []
     for key, wanted in expects.items():
         if wanted is None:

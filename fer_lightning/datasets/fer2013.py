@@ -36,9 +36,7 @@ EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 SPLIT_OF_USAGE = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
 SIZE = 48
 
-CSV_NAMES = tuple(
-    f"{stem}.csv{end}" for stem in ("fer2013", "icml_face_data") for end in ("", ".xz", ".gz", ".zip")
-)
+CSV_NAMES = tuple(f"{stem}.csv{end}" for stem in ("fer2013", "icml_face_data") for end in ("", ".xz", ".gz", ".zip"))
 UNPACKED_NAMES = ("", "fer2013", "FER2013", "archive")
 HINT = (
     "FER2013 is the data of the Kaggle challenge 'challenges-in-representation-learning-facial-expression-recognition"
@@ -50,9 +48,7 @@ LFS_START = "version https://git-lfs"
 BROKEN_FILE = (EOFError, LZMAError, zipfile.BadZipFile, zlib.error, OSError, UnicodeDecodeError, ValueError)
 
 
-def build_manifest(
-    root: Path | str, source: str | None = None, merged_test: str | None = None
-) -> pd.DataFrame:
+def build_manifest(root: Path | str, source: str | None = None, merged_test: str | None = None) -> pd.DataFrame:
     """One row per face, in the order of the file; only labels and splits are read.
 
     Args:
@@ -75,11 +71,7 @@ def build_manifest(
     root = contract.require_root(root, "FER2013", HINT)
     place = _find(root, source)
     if place.is_dir():
-        files = [
-            file.relative_to(root).as_posix()
-            for part in ("train", "test")
-            for file in place.glob(f"{part}/*/*")
-        ]
+        files = [file.relative_to(root).as_posix() for part in ("train", "test") for file in place.glob(f"{part}/*/*")]
         return _from_folders(files, place.relative_to(root).as_posix(), merged_test)
     if place.name.endswith(".zip") and not place.name.endswith(".csv.zip"):
         return _from_folders(_zip_members(place, root), place.relative_to(root).as_posix(), merged_test)
@@ -90,9 +82,7 @@ def _find(root: Path, source: str | None) -> Path:
     if source is not None:
         place = root / source
         if not place.exists():
-            raise DatasetNotFoundError(
-                f"FER2013: source={source!r} is not in {root}; it holds {_listing(root)}"
-            )
+            raise DatasetNotFoundError(f"FER2013: source={source!r} is not in {root}; it holds {_listing(root)}")
         return place
     for folder in [root / name for name in UNPACKED_NAMES]:
         for name in CSV_NAMES:
@@ -142,16 +132,15 @@ def _read_csv(file: Path, name: str) -> pd.DataFrame:
         columns = [str(column).strip() for column in header.columns]
         if columns and columns[0].startswith(LFS_START):
             raise DatasetError(
-                f"{name} is a Git-LFS pointer, not the csv it stands for: fetch the file itself with `git lfs pull`, or "
-                "download it from Kaggle"
+                f"{name} is a Git-LFS pointer, not the csv it stands for: fetch the file itself with `git lfs pull`, "
+                "or download it from Kaggle"
             )
         if sorted(columns) != ["Usage", "emotion", "pixels"]:
-            raise DatasetError(
-                f"{name}: expected the columns emotion, pixels, Usage in any order, found {columns[:6]}"
-            )
+            raise DatasetError(f"{name}: expected the columns emotion, pixels, Usage in any order, found {columns[:6]}")
         rows = pd.read_csv(
             file,
             header=0,
+            index_col=False,
             names=columns,
             usecols=["emotion", "Usage"],
             dtype=str,
@@ -188,8 +177,8 @@ def _zip_members(file: Path, root: Path) -> list[str]:
             members = archive.namelist()
     except zipfile.BadZipFile as error:
         raise DatasetError(
-            f"{name} ({file.stat().st_size} bytes) is no complete zip file: {error}; it is cut off, or a Git-LFS pointer. "
-            "Download it again"
+            f"{name} ({file.stat().st_size} bytes) is no complete zip file: {error}; it is cut off, or a "
+            "Git-LFS pointer. Download it again"
         ) from error
     return [f"{name}#{member}" for member in members if not member.startswith("__MACOSX/")]
 
@@ -202,14 +191,10 @@ def _from_folders(files: list[str], name: str, merged_test: str | None) -> pd.Da
             continue
         folder, emotion, stem = parts[-3], parts[-2], PurePosixPath(parts[-1]).stem
         if emotion not in EMOTIONS:
-            raise DatasetError(
-                f"{path}: the folder {emotion!r} is no class of FER2013; expected {sorted(EMOTIONS)}"
-            )
+            raise DatasetError(f"{path}: the folder {emotion!r} is no class of FER2013; expected {sorted(EMOTIONS)}")
         split = _split(path, folder, stem, merged_test)
         sample = f"fer2013/{folder}/{emotion}/{stem}"
-        rows.append(
-            {"sample_id": sample, "dataset": "fer2013", "path": path, "label": emotion, "split": split}
-        )
+        rows.append({"sample_id": sample, "dataset": "fer2013", "path": path, "label": emotion, "split": split})
     if not rows:
         raise DatasetError(f"FER2013: no images train/<class>/*.jpg and test/<class>/*.jpg in {name}")
     return contract.fill(pd.DataFrame(rows))
@@ -222,22 +207,22 @@ def _split(path: str, folder: str, stem: str, merged_test: str | None) -> str:
             return "train"
         if merged_test is None:
             raise DatasetError(
-                f"{path}: the folder 'test' mixes PublicTest (validation) and PrivateTest (test), and this file name does "
-                "not start with either, so the two cannot be told apart. Take another copy, or set "
+                f"{path}: the folder 'test' mixes PublicTest (validation) and PrivateTest (test), and this file name "
+                "does not start with either, so the two cannot be told apart. Take another copy, or set "
                 "data.builder.merged_test=test to call all of it test; scores are then not comparable with papers"
             )
         return merged_test
     split = SPLIT_OF_USAGE[match.group(1)]
     if (split == "train") != (folder == "train"):
         raise DatasetError(
-            f"{path}: the name says {match.group(1)}, but the file lies in {folder!r}; somebody has re-split this copy, "
-            "take another one"
+            f"{path}: the name says {match.group(1)}, but the file lies in {folder!r}; somebody has re-split this "
+            "copy, take another one"
         )
     return split
 
 
 def write_tiny(root: Path | str, seed: int = 0) -> None:
-    """Write ``fer2013.csv`` with 140 drawn faces: for each of the 7 classes 12 Training, 4 PublicTest, 4 PrivateTest."""
+    """Write ``fer2013.csv`` with 140 drawn faces: of each class 12 Training, 4 PublicTest and 4 PrivateTest."""
     rng = np.random.default_rng(seed)
     lines = ["emotion,pixels,Usage"]
     for usage, number in (("Training", 12), ("PublicTest", 4), ("PrivateTest", 4)):
@@ -245,5 +230,5 @@ def write_tiny(root: Path | str, seed: int = 0) -> None:
             for code in range(len(EMOTIONS)):
                 pixels = synthetic.face(rng, SIZE, SIZE, code).ravel()
                 lines.append(f"{code},{' '.join(map(str, pixels))},{usage}")
-    with contract.synthetic_folder(root) as folder:
+    with synthetic.raw_folder(root) as folder:
         (folder / "fer2013.csv").write_text("\n".join(lines) + "\n")

@@ -19,7 +19,6 @@ Source: See et al. 2019, MEGC 2019, doi:10.1109/FG.2019.8756611 (list and protoc
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 
@@ -51,23 +50,24 @@ def build_manifest(root: Path | str) -> pd.DataFrame:
     root = contract.require_root(root, "MEGC 2019", HINT)
     clips = read_list(root / LIST)
     pictures = _pictures(root)
-    missing = [key for key in zip(clips["subject"], clips["clip"], strict=True) if key not in pictures]
+    keys = list(zip(clips["subject"], clips["clip"], strict=True))
+    missing = [key for key in keys if key not in pictures]
     if missing:
         raise DatasetError(
-            f"MEGC 2019: {len(missing)} of {len(clips)} clips of {LIST} have no picture (first: subject {missing[0][0]}, clip "
-            f"{missing[0][1]}); expected <subject>/u_test/<class>/<subject>_<clip> .png"
+            f"MEGC 2019: {len(missing)} of {len(clips)} clips of {LIST} have no picture (first: subject "
+            f"{missing[0][0]}, clip {missing[0][1]}); expected <subject>/u_test/<class>/<subject>_<clip> .png"
         )
-    surplus = sorted(set(pictures) - set(zip(clips["subject"], clips["clip"], strict=True)))
+    surplus = sorted(set(pictures) - set(keys))
     if surplus:
         raise DatasetError(
-            f"MEGC 2019: {len(surplus)} pictures are not in {LIST} (first: {pictures[surplus[0]][0]}); is this the complete "
-            "list of 442 clips?"
+            f"MEGC 2019: {len(surplus)} pictures are not in {LIST} (first: {pictures[surplus[0]][0]}); is this the "
+            "complete list of 442 clips?"
         )
-    found = [pictures[key] for key in zip(clips["subject"], clips["clip"], strict=True)]
+    found = [pictures[key] for key in keys]
     for (path, code), wanted in zip(found, clips["code"], strict=True):
         if code != wanted:
             raise DatasetError(
-                f"{path}: the folder says class {code}, {LIST} says {wanted}; take the pictures and the list from their sources"
+                f"{path}: the folder says class {code}, {LIST} says {wanted}; take both from their sources"
             )
     return contract.fill(
         pd.DataFrame(
@@ -93,9 +93,7 @@ def read_list(file: Path) -> pd.DataFrame:
     if not file.is_file():
         raise DatasetNotFoundError(f"MEGC 2019: no {file.name} in {file.parent}. {contract.how_to_get(HINT)}")
     rows = []
-    for number, line in enumerate(
-        file.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1
-    ):
+    for number, line in enumerate(file.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
         if number == 1 and line.startswith("version https://git-lfs"):
             raise DatasetError(
                 f"{file.name} is a Git-LFS pointer, not the list; run `git lfs pull` or download the file"
@@ -103,8 +101,8 @@ def read_list(file: Path) -> pd.DataFrame:
         fields = [field.strip() for field in line.split(",")]
         if len(fields) != 4 or fields[0] not in DATASETS or fields[3] not in ("0", "1", "2"):
             raise DatasetError(
-                f"{file.name}: line {number} must be database,subject,clip,class with a database of {DATASETS} and class 0, 1 "
-                f"or 2 and no header, found {line!r}; take combined_3class_gt.csv from the organisers"
+                f"{file.name}: line {number} must be database,subject,clip,class with a database of {DATASETS} and "
+                f"class 0, 1 or 2 and no header, found {line!r}; take {LIST} from the organisers"
             )
         subject = fields[1].zfill(3) if fields[0] == "samm" else fields[1]  # 6 in the list, 006 on disk
         rows.append((fields[0], subject, fields[2], fields[3]))
@@ -117,9 +115,7 @@ def _pictures(root: Path) -> dict[tuple[str, str], tuple[str, str]]:
     """(subject, clip) -> (path, class folder), from the ``u_test`` folders only."""
     folder = next((root / name for name in IMAGE_FOLDERS if (root / name).is_dir()), None)
     if folder is None:
-        raise DatasetNotFoundError(
-            f"MEGC 2019: no folder {IMAGE_FOLDERS[0]} in {root}. {contract.how_to_get(HINT)}"
-        )
+        raise DatasetNotFoundError(f"MEGC 2019: no folder {IMAGE_FOLDERS[0]} in {root}. {contract.how_to_get(HINT)}")
     pictures: dict[tuple[str, str], tuple[str, str]] = {}
     for file in sorted(folder.glob("*/u_test/*/*")):
         subject, code = file.parts[-4], file.parts[-2]
@@ -127,9 +123,7 @@ def _pictures(root: Path) -> dict[tuple[str, str], tuple[str, str]]:
         if not is_image(file.name):
             continue
         if not file.stem.startswith(f"{subject}_"):
-            raise DatasetError(
-                f"{path}: the name must start with its subject, {subject}_; take the pictures from their source"
-            )
+            raise DatasetError(f"{path}: the name must start with {subject}_; take the pictures from their source")
         key = subject, file.stem.removeprefix(f"{subject}_").rstrip()
         if key in pictures:
             raise DatasetError(
@@ -143,19 +137,16 @@ def write_tiny(root: Path | str, seed: int = 0) -> None:
     """Write this layout for 9 people, three of each part, with 6 clips each: one drawn movement per class."""
     rng = np.random.default_rng(seed)
     subjects = [("casme2", f"sub0{i}", f"sub0{i}") for i in (1, 2, 3)]
-    subjects += [("samm", f"00{i}", f"{i}") for i in (6, 7, 9)] + [
-        ("smic", f"s0{i}", f"s0{i}") for i in (1, 2, 3)
-    ]
+    subjects += [("samm", f"00{i}", f"{i}") for i in (6, 7, 9)] + [("smic", f"s0{i}", f"s0{i}") for i in (1, 2, 3)]
     lines = []
-    with contract.synthetic_folder(root) as folder:
+    with synthetic.raw_folder(root) as folder:
         for dataset, subject, listed in subjects:
             for number in range(6):
                 code = number % len(CLASSES)
                 clip = f"{subject}_{number + 1}" if dataset != "casme2" else f"EP0{number + 1}_01f"
                 lines.append(f"{dataset},{listed},{clip},{code}")
                 file = folder / IMAGE_FOLDERS[0] / subject / "u_test" / str(code) / f"{subject}_{clip} .png"
-                file.parent.mkdir(parents=True, exist_ok=True)
-                _encode(file, _tiny_flow(rng, code))
+                synthetic.write_image(file, _tiny_flow(rng, code))
         (folder / LIST).write_bytes(("\r\n".join(lines) + "\r\n").encode())
 
 
@@ -165,10 +156,3 @@ def _tiny_flow(rng: np.random.Generator, code: int) -> np.ndarray:
     noise = rng.normal(0, 0.1, (2, 28, 28))
     u, v = u + noise[0], v + noise[1]
     return np.stack([minmax(u), minmax(v), minmax(strain(u, v), signed=False)], axis=-1)
-
-
-def _encode(file: Path, rgb: np.ndarray) -> None:
-    ok, data = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
-    if not ok:
-        raise DatasetError(f"{file}: OpenCV could not encode the picture")
-    file.write_bytes(data.tobytes())

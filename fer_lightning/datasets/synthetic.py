@@ -4,8 +4,17 @@ The pictures are deterministic (a seeded generator and nothing else) and *learna
 mouth and brows (still faces) or in the field by which a textured face is moved (clips).
 """
 
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import cv2
 import numpy as np
+
+from fer_lightning.datasets import contract
+from fer_lightning.errors import ConfigError, StorageError
 
 #: (mouth curvature, mouth opening, brow height, brow slope), one row per kind of face; -1..1.
 EXPRESSIONS = (
@@ -28,6 +37,40 @@ MOVEMENTS = {
     "nose_left": (((0.55, 0.50), 0.18, (-1.0, 0.1)),),
     "chin_up": (((0.90, 0.50), 0.18, (0.0, -1.0)),),
 }
+#: Displacement in a clip as a share of that at the apex, frame by frame: onset 0, apex 1.
+COURSE = (0.0, 0.3, 0.7, 1.0, 0.7, 0.5, 0.3)
+
+
+@contextmanager
+def raw_folder(root: Path | str) -> Iterator[Path]:
+    """Give `write_tiny` an empty folder that becomes `root`, marked, when it is complete.
+
+    An older synthetic folder is replaced. Anything else is never touched: a real raw folder given by mistake
+    (``debug=tiny data.root=...``) is refused.
+
+    Raises:
+        ConfigError: `root` holds files that this project did not write.
+    """
+    root = Path(root)
+    if contract.is_synthetic(root):
+        shutil.rmtree(root)
+    elif root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise ConfigError(
+            f"synthetic data would be written into {root}, which holds other files; give data.root an empty or new "
+            "folder, or leave debug=tiny out"
+        )
+    part = root.with_name(f".{root.name}.{uuid.uuid4().hex[:8]}")
+    part.mkdir(parents=True)
+    try:
+        yield part
+        contract.mark_synthetic(part)
+        try:
+            part.rename(root)
+        except OSError:
+            if not contract.is_synthetic(root):  # synthetic: another process was quicker, with the same content
+                raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def face(rng: np.random.Generator, height: int, width: int, expression: int) -> np.ndarray:
@@ -42,9 +85,7 @@ def face(rng: np.random.Generator, height: int, width: int, expression: int) -> 
         return int((column + shift[1]) * width * scale), int((row + shift[0]) * height * scale)
 
     line = max(1, height * scale // 28)
-    cv2.ellipse(
-        canvas, at(0.5, 0.5), (int(0.40 * width * scale), int(0.47 * height * scale)), 0, 0, 360, tone, -1
-    )
+    cv2.ellipse(canvas, at(0.5, 0.5), (int(0.40 * width * scale), int(0.47 * height * scale)), 0, 0, 360, tone, -1)
     for side in (-1, 1):
         cv2.circle(canvas, at(0.42, 0.5 + 0.17 * side), max(1, height * scale // 20), 30, -1)
         inner, outer = (
@@ -97,3 +138,24 @@ def warp(image: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
         before_v = cv2.remap(v, *source, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     source = (columns - before_u).astype(np.float32), (rows - before_v).astype(np.float32)
     return cv2.remap(image, *source, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+
+
+def clip(rng: np.random.Generator, neutral: np.ndarray, kind: str, pixels: float) -> list[np.ndarray]:
+    """The frames of one micro-expression on a neutral grey face, in step with `COURSE`: uint8, ``(H, W, 3)``, RGB."""
+    u, v = movement(rng, *neutral.shape, kind, pixels)
+    frames = []
+    for share in COURSE:
+        gray = warp(neutral, share * u, share * v) + rng.normal(0, 1, neutral.shape)  # the camera's noise
+        frames.append(np.clip(gray[..., None] * (1.0, 0.9, 0.75), 0, 255).astype(np.uint8))
+    return frames
+
+
+def write_image(file: Path, image: np.ndarray) -> None:
+    """Write grey ``(H, W)`` or RGB ``(H, W, 3)``, uint8; the suffix names the format, folders are made."""
+    pixels = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 95] if file.suffix == ".jpg" else []
+    ok, data = cv2.imencode(file.suffix, pixels, quality)
+    if not ok:
+        raise StorageError(f"{file}: OpenCV could not encode this picture as {file.suffix}")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(data.tobytes())

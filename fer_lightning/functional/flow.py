@@ -1,4 +1,4 @@
-"""Optical flow as numbers: strain, magnitude, and how a field becomes an 8-bit image. u to the right, v down, pixels."""
+"""Optical flow as numbers: strain, magnitude, 8-bit images of them. u to the right, v down, in pixels."""
 
 import numpy as np
 
@@ -30,9 +30,7 @@ def strain(u: np.ndarray, v: np.ndarray) -> np.ndarray:
         0.5
     """
     if u.shape != v.shape or u.ndim != 2 or min(u.shape) < 2:
-        raise ValueError(
-            f"u and v must have one shape (H, W), at least 2 by 2; found {u.shape} and {v.shape}"
-        )
+        raise ValueError(f"u and v must have one shape (H, W), at least 2 by 2; found {u.shape} and {v.shape}")
     u_y, u_x = np.gradient(u)
     v_y, v_x = np.gradient(v)
     return np.sqrt(u_x**2 + v_y**2 + 0.5 * (u_y + v_x) ** 2)

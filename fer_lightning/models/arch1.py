@@ -52,9 +52,7 @@ class Arch1(nn.Module):
         ValueError: another pool, a dropout outside 0..1; in ``forward``, a size that does not fit.
     """
 
-    def __init__(
-        self, in_channels: int = 1, num_classes: int = 7, pool: str = "3x3", dropout: float = 0.5
-    ) -> None:
+    def __init__(self, in_channels: int = 1, num_classes: int = 7, pool: str = "3x3", dropout: float = 0.5) -> None:
         super().__init__()
         if pool not in POOLS:
             raise ValueError(f"Arch1: pool={pool!r} is not one of {list(POOLS)}")

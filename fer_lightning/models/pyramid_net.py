@@ -137,7 +137,8 @@ class PyramidNet(nn.Module):
 def init_weights(layer: nn.Module) -> None:
     """Glorot uniform weights and zero biases, the Keras default.
 
-    With PyTorch's own default the six layers without BN shrink their input about two hundred times.
+    PyTorch's own default shrinks the signal in each of the six layers without BN: untrained logits then vary
+    about thirty times less between images, and training starts late.
     """
     if isinstance(layer, nn.Conv2d | nn.Linear):
         nn.init.xavier_uniform_(layer.weight)

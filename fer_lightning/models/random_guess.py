@@ -1,8 +1,8 @@
 """A network that looks at nothing and guesses: the yardstick of an honest protocol.
 
 With C classes a guesser's expected recall of every class is 1/C, whatever the data. A protocol that reports
-clearly more for it (about .8 UF1 on 3 classes where each subject is scored at the epoch, out of hundreds, that
-was best *on that subject*) has seen the test labels. Run it through any protocol before believing its numbers.
+clearly more for it has seen the test labels: about .8 UF1 on 3 classes where each subject is scored at the
+epoch, out of hundreds, that was best *on that subject*. Try any protocol on it before believing its numbers.
 """
 
 import torch

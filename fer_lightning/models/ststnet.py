@@ -1,7 +1,7 @@
 """STSTNet: Shallow Triple Stream Three-dimensional CNN.
 
 Paper: Liong et al. 2019, arXiv:1902.03634, doi:10.1109/FG.2019.8756567
-Code: https://github.com/christy1206/STSTNet (the authors'; PyTorch file decides where the paper is silent)
+Code: https://github.com/christy1206/STSTNet (the authors'; its PyTorch file fills the paper's gaps)
 """
 
 import torch
@@ -55,9 +55,7 @@ class STSTNet(nn.Module):
         side = pooled_size(size, padding)
         if side < 1:
             smallest = next(s for s in range(1, 28) if pooled_size(s, padding) == 1)
-            raise ValueError(
-                f"size={size} leaves no pixel; with padding={padding} it must be at least {smallest}"
-            )
+            raise ValueError(f"size={size} leaves no pixel; with padding={padding} it must be at least {smallest}")
         self.size = size
         self.streams = nn.ModuleList(stream(in_channels, filters, padding) for filters in STREAM_FILTERS)
         self.pool = nn.AvgPool2d(kernel_size=2)

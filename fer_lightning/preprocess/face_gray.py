@@ -58,7 +58,5 @@ class FaceGray:
         for image in sources.read_images(Path(root), rows["path"]):
             gray = sources.to_gray(image)
             if gray.shape != (self.size, self.size):
-                gray = cv2.resize(
-                    gray, (self.size, self.size), interpolation=INTERPOLATIONS[self.interpolation]
-                )
+                gray = cv2.resize(gray, (self.size, self.size), interpolation=INTERPOLATIONS[self.interpolation])
             yield gray[None]

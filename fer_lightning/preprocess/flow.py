@@ -19,9 +19,7 @@ METHODS = ("tvl1", "farneback", "dis")
 NORMALISATIONS = ("minmax_per_channel", "symmetric", "fixed_range")
 
 
-def optical_flow(
-    first: np.ndarray, second: np.ndarray, method: str = "tvl1"
-) -> tuple[np.ndarray, np.ndarray]:
+def optical_flow(first: np.ndarray, second: np.ndarray, method: str = "tvl1") -> tuple[np.ndarray, np.ndarray]:
     """Where each point of the first image has gone in the second.
 
     ``tvl1`` is Zach et al. 2007 / Wedel et al. 2009 as in scikit-image with its defaults (attachment 15, tightness 0.3,
@@ -42,9 +40,7 @@ def optical_flow(
     if first.shape != second.shape or first.ndim != 2:
         raise ValueError(f"two grey images of one size are needed, found {first.shape} and {second.shape}")
     if method == "tvl1":
-        v, u = optical_flow_tvl1(
-            first.astype(np.float32) / 255, second.astype(np.float32) / 255
-        )  # rows first
+        v, u = optical_flow_tvl1(first.astype(np.float32) / 255, second.astype(np.float32) / 255)  # rows first
     elif method == "farneback":
         u, v = np.moveaxis(cv2.calcOpticalFlowFarneback(first, second, None, 0.5, 3, 15, 3, 5, 1.2, 0), -1, 0)
     elif method == "dis":
@@ -142,9 +138,7 @@ class OnsetApexFlow:
         if image.shape == (self.size, self.size):
             return image
         smaller = min(image.shape) >= self.size
-        return cv2.resize(
-            image, (self.size, self.size), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-        )
+        return cv2.resize(image, (self.size, self.size), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
 
     def _to_uint8(self, name: str, field: np.ndarray) -> np.ndarray:
         signed = name in SIGNED
@@ -169,9 +163,7 @@ def read_pair(root: Path, sample: str, path: str, onset: int, apex: int) -> tupl
         DatasetError: a frame is missing or damaged, or the two differ in size.
     """
     if pd.isna(onset) or pd.isna(apex):
-        raise DatasetError(
-            f"{sample}: onset-apex flow needs both frame numbers, found onset {onset}, apex {apex}"
-        )
+        raise DatasetError(f"{sample}: onset-apex flow needs both frame numbers, found onset {onset}, apex {apex}")
     folder = root / path
     if not folder.is_dir():
         raise DatasetError(f"{sample}: no folder {path} in {root}; complete the frames")

@@ -29,14 +29,10 @@ class FlowImage:
 
     VERSION = 1
 
-    def __init__(
-        self, size: int = 28, channels: Sequence[str] = CHANNELS, interpolation: str = "bilinear"
-    ) -> None:
+    def __init__(self, size: int = 28, channels: Sequence[str] = CHANNELS, interpolation: str = "bilinear") -> None:
         unknown = [name for name in channels if name not in CHANNELS]
         if unknown or not channels:
-            raise ValueError(
-                f"channels={list(channels)} must be some of {list(CHANNELS)}: the pictures hold no others"
-            )
+            raise ValueError(f"channels={list(channels)} must be some of {list(CHANNELS)}: the pictures hold no others")
         if interpolation not in INTERPOLATIONS:
             raise ValueError(f"interpolation={interpolation!r} is not one of {list(INTERPOLATIONS)}")
         if size < 1:
@@ -73,11 +69,7 @@ class FlowImage:
         images = sources.read_images(Path(root), rows["path"])
         for sample, path, image in zip(rows["sample_id"], rows["path"], images, strict=True):
             if image.ndim != 3:
-                raise DatasetError(
-                    f"{sample}: {path} is grey, expected red, green, blue = {', '.join(CHANNELS)}"
-                )
+                raise DatasetError(f"{sample}: {path} is grey, expected red, green, blue = {', '.join(CHANNELS)}")
             if image.shape[:2] != (self.size, self.size):
-                image = cv2.resize(
-                    image, (self.size, self.size), interpolation=INTERPOLATIONS[self.interpolation]
-                )
+                image = cv2.resize(image, (self.size, self.size), interpolation=INTERPOLATIONS[self.interpolation])
             yield np.ascontiguousarray(image[..., order].transpose(2, 0, 1))

@@ -8,7 +8,7 @@
 """
 
 import itertools
-import warnings
+import re
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -92,14 +92,8 @@ def decode(data: bytes, name: str) -> np.ndarray:
         image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None:
         what = "is cut off" if end is not None and end not in data else "cannot be decoded"
-        start = (
-            " (it is a Git-LFS pointer; run `git lfs pull`)"
-            if data.startswith(b"version https://git-lfs")
-            else ""
-        )
-        raise DatasetError(
-            f"{name}: this image of {len(data)} bytes {what}{start}; copy or download it again"
-        )
+        start = " (it is a Git-LFS pointer; run `git lfs pull`)" if data.startswith(b"version https://git-lfs") else ""
+        raise DatasetError(f"{name}: this image of {len(data)} bytes {what}{start}; copy or download it again")
     if image.dtype != np.uint8:
         raise DatasetError(f"{name}: expected 8 bits a channel, found {image.dtype}; convert the image")
     if image.ndim == 2:
@@ -128,9 +122,7 @@ def _member(archive: zipfile.ZipFile, path: str) -> bytes:
     try:
         return archive.read(path.partition("#")[2])
     except KeyError as error:
-        raise DatasetError(
-            f"{path}: the archive has no such member; build the manifest from the same file"
-        ) from error
+        raise DatasetError(f"{path}: the archive has no such member; build the manifest from the same file") from error
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise DatasetError(
             f"{path}: this member of the archive is damaged: {error}; download the archive again"
@@ -149,13 +141,12 @@ def _csv_rows(root: Path, name: str, numbers: list[int]) -> Iterator[np.ndarray]
     if not file.is_file():
         raise DatasetNotFoundError(f"{name}: no such csv in {root}; is the raw folder complete?")
     if any(b <= a for a, b in itertools.pairwise(numbers)):
-        raise DatasetError(
-            f"{name}: rows must be asked for in ascending order; sort the manifest by its paths"
-        )
+        raise DatasetError(f"{name}: rows must be asked for in ascending order; sort the manifest by its paths")
     wanted = iter(numbers)
     number = next(wanted)
     reader = pd.read_csv(
         file,
+        index_col=False,
         usecols=lambda column: column.strip() == "pixels",
         dtype=str,
         keep_default_na=False,
@@ -177,16 +168,16 @@ def _csv_rows(root: Path, name: str, numbers: list[int]) -> Iterator[np.ndarray]
 
 def _pixels(text: object, name: str, row: int) -> np.ndarray:
     text = text if isinstance(text, str) else ""
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", DeprecationWarning
-        )  # numpy stops at the first thing that is no number
-        values = np.fromstring(text, dtype=np.int64, sep=" ")
     where = f"{name}: row {row} (line {row + 2} of the file)"
+    try:
+        values = np.fromstring(text, dtype=np.int64, sep=" ")
+    except ValueError as error:
+        wrong = next((field for field in text.split() if not re.fullmatch("-?[0-9]+", field)), text[:20])
+        raise DatasetError(f"{where}: {wrong!r} is no pixel; the file is damaged, download it again") from error
     if values.size != CSV_SIDE**2:
         raise DatasetError(
-            f"{where}: expected {CSV_SIDE**2} pixels, found {values.size} numbers in {len(text.split())} fields; the file is "
-            "damaged, download it again"
+            f"{where}: expected {CSV_SIDE**2:,} pixels, found {values.size:,} numbers; the file is damaged, "
+            "download it again"
         )
     if values.min() < 0 or values.max() > 255:
         raise DatasetError(

@@ -44,9 +44,7 @@ def is_done(out: Path, fold: Fold) -> bool:
     return (out / "predictions" / f"{fold.name}.csv").is_file()
 
 
-def run_fold(
-    cfg: DictConfig, data: FERDataModule, fold: Fold, out: Path, listen: Listener, wait: bool = True
-) -> bool:
+def run_fold(cfg: DictConfig, data: FERDataModule, fold: Fold, out: Path, listen: Listener, wait: bool = True) -> bool:
     """Fit and predict one fold, unless its file is there already or another process is at it.
 
     Args:
@@ -169,9 +167,7 @@ def _trainer(cfg: DictConfig, fold: Fold, out: Path, seed: int, keeper: Any, lis
     every = options.pop("checkpoint_every")
     if every:
         folder = out / "checkpoints" / fold.name
-        callbacks.append(
-            ModelCheckpoint(folder, filename="last", every_n_epochs=every, enable_version_counter=False)
-        )
+        callbacks.append(ModelCheckpoint(folder, filename="last", every_n_epochs=every, enable_version_counter=False))
     keeps = any(isinstance(callback, pl.callbacks.Checkpoint) for callback in callbacks)
     logger = instantiate(cfg.logger.logger, name=fold.name) if cfg.logger.logger else False
     return instantiate(
@@ -186,9 +182,7 @@ def _oracle(keeper: TestEveryEpoch, data: FERDataModule, fold: Fold, out: Path) 
     target = data.loader("test").dataset.labels.numpy()
     best = oracle_epoch(records, target)
     file = out / "epochs" / f"{fold.name}.npz"
-    write_atomically(
-        file, lambda f: np.savez(f, sample_id=np.array(fold.test), epoch=epochs, probabilities=records)
-    )
+    write_atomically(file, lambda f: np.savez(f, sample_id=np.array(fold.test), epoch=epochs, probabilities=records))
     return int(epochs[best]), torch.from_numpy(records[best])
 
 
@@ -202,9 +196,7 @@ def _write_predictions(
     table["predicted"] = np.array(data.classes)[values.argmax(axis=1)]
     for place, name in enumerate(data.classes):
         table[f"p_{name}"] = values[:, place]
-    write_atomically(
-        folder / f"{fold.name}.csv", table.to_csv(index=False, float_format="%.8f", lineterminator="\n")
-    )
+    write_atomically(folder / f"{fold.name}.csv", table.to_csv(index=False, float_format="%.8f", lineterminator="\n"))
 
 
 def _write_curves(out: Path, fold: Fold, history: list[dict[str, float]]) -> None:

@@ -62,9 +62,7 @@ def _run_side_by_side(cfg, data, todo, out: Path, workers: int, progress: FoldPr
     for _ in range(workers):
         work.put(None)
     job = (OmegaConf.to_container(cfg, resolve=True), data.manifest, data.cache.folder.parent, out, workers)
-    processes = [
-        context.Process(target=_worker, args=(*job, work, told), daemon=True) for _ in range(workers)
-    ]
+    processes = [context.Process(target=_worker, args=(*job, work, told), daemon=True) for _ in range(workers)]
     for process in processes:
         process.start()
     try:
@@ -121,8 +119,6 @@ def _worker(config: dict, manifest, cache_dir: Path, out: Path, workers: int, wo
     except Exception as error:
         if not isinstance(error, FERError):
             traceback.print_exc()  # the parent process can show the message only, not where it came from
-        told.put(
-            ("error", error if isinstance(error, FERError) else FERError(f"{type(error).__name__}: {error}"))
-        )
+        told.put(("error", error if isinstance(error, FERError) else FERError(f"{type(error).__name__}: {error}")))
         told.close()
         told.join_thread()

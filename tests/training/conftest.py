@@ -76,9 +76,7 @@ def start(environment) -> Callable[..., subprocess.CompletedProcess]:
 
     def go(*overrides: str, **more: str) -> subprocess.CompletedProcess:
         env = environment | more
-        return subprocess.run(
-            command(*overrides), cwd=HOUSE, env=env, capture_output=True, text=True, timeout=300
-        )
+        return subprocess.run(command(*overrides), cwd=HOUSE, env=env, capture_output=True, text=True, timeout=300)
 
     return go
 

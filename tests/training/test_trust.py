@@ -86,15 +86,11 @@ def test_half_a_pool_is_not_scored(run_here, capsys):
 
 def test_the_oracle_keeps_the_honest_number_beside_it(run_here):
     honest = json.loads((run_here(runs="last") / "scores.json").read_text())
-    oracle = json.loads(
-        (run_here("protocol.selection=oracle_test", runs="oracle") / "scores.json").read_text()
-    )
+    oracle = json.loads((run_here("protocol.selection=oracle_test", runs="oracle") / "scores.json").read_text())
     assert oracle["selection"] == "oracle_test"
     for key in ("accuracy", "uf1", "uar"):
         assert oracle["honest"][key] == honest[key], "looking at the test samples has changed the training"
-        assert oracle[f"{key}"] - oracle["honest"][key] == pytest.approx(
-            oracle["honest"][f"oracle_gap_{key}"]
-        )
+        assert oracle[f"{key}"] - oracle["honest"][key] == pytest.approx(oracle["honest"][f"oracle_gap_{key}"])
     assert oracle["accuracy"] >= honest["accuracy"]
 
 
@@ -130,7 +126,7 @@ def test_training_does_not_see_the_tested_subject(run_here, monkeypatch):
         monkeypatch.setattr(fold_module, "_write_curves", lambda *a: (seen.update(curves=a[2]), write(*a)))
         tasks = []
         build = fold_module.build_task
-        monkeypatch.setattr(fold_module, "build_task", lambda c: tasks.append(build(c)) or tasks[-1])
+        monkeypatch.setattr(fold_module, "build_task", lambda *a, **k: tasks.append(build(*a, **k)) or tasks[-1])
         from fer_lightning.identity import run_folder
 
         fold_module.run_fold(cfg, data, fold, run_folder(cfg) / str(poison), lambda line: None)
@@ -201,9 +197,7 @@ def test_two_processes_on_one_run_folder_share_the_work(environment, tmp_path, r
     ]
     errors = [process.communicate(timeout=240)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], errors
-    assert predictions(tmp_path / "runs" / "shared") == predictions(
-        run_here("trainer.max_epochs=20", runs="own")
-    )
+    assert predictions(tmp_path / "runs" / "shared") == predictions(run_here("trainer.max_epochs=20", runs="own"))
 
 
 def test_a_fold_killed_in_the_middle_goes_on_from_its_checkpoint(run_here, monkeypatch):
@@ -245,22 +239,24 @@ def test_other_data_in_an_old_run_folder_is_refused(run_here, tiny_raw, tmp_path
         run_here("run_name=mine")
 
 
-def test_a_full_disk_loses_nothing_that_was_finished(run_here, monkeypatch):
-    calls = []
-    write = fold_module._write_predictions
+def test_a_full_disk_loses_nothing_that_was_finished(run_here, monkeypatch, tmp_path):
+    write, sync, calls = fold_module._write_predictions, os.fsync, []
 
-    def full(folder, *rest):
-        calls.append(folder)
-        if len(calls) == 3:
-            monkeypatch.setattr(
-                "os.fsync", lambda descriptor: (_ for _ in ()).throw(OSError(28, "No space left on device"))
-            )
-        write(folder, *rest)
+    def no_room(descriptor):
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(fold_module, "_write_predictions", full)
+    def disk_fills_at_the_third_fold(*arguments):
+        calls.append(arguments)
+        monkeypatch.setattr("os.fsync", no_room if len(calls) == 3 else sync)
+        write(*arguments)
+
+    monkeypatch.setattr(fold_module, "_write_predictions", disk_fills_at_the_third_fold)
     with pytest.raises(StorageError, match=r"No space left on device.*finished folds are skipped"):
         run_here(runs="full")
-    monkeypatch.undo()
+    assert len(list(tmp_path.glob("full/**/predictions/*.csv"))) == 2
+    assert not list(tmp_path.glob("full/**/.*.csv.*")), "half a file was left"
+    monkeypatch.setattr("os.fsync", sync)
+    assert predictions(run_here(runs="full")) == predictions(run_here(runs="enough"))
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):

@@ -1,0 +1,115 @@
+"""Reading images from files, archives and csv rows; grey faces at one size."""
+
+import zipfile
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from fer_lightning.datasets.synthetic import write_image
+from fer_lightning.errors import DatasetError, DatasetNotFoundError
+from fer_lightning.preprocess import sources
+from fer_lightning.preprocess.face_gray import FaceGray
+
+GRAY = np.arange(48 * 48).reshape(48, 48).astype(np.uint8)
+RED = np.zeros((5, 6, 3), dtype=np.uint8)
+RED[..., 0] = 200
+
+
+def rows(*paths: str) -> pd.DataFrame:
+    return pd.DataFrame({"sample_id": paths, "path": paths})
+
+
+def test_colours_come_as_red_green_blue_and_grey_stays_grey(tmp_path):
+    write_image(tmp_path / "a" / "red.png", RED)
+    write_image(tmp_path / "gray.png", GRAY)
+    red, gray = sources.read_images(tmp_path, ["a/red.png", "gray.png"])
+    assert (red == RED).all()
+    assert (gray == GRAY).all()
+    assert sources.to_gray(red)[0, 0] == round(0.299 * 200)
+
+
+def test_files_and_archive_members_may_be_mixed_in_any_order(tmp_path):
+    write_image(tmp_path / "gray.png", GRAY)
+    with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
+        archive.write(tmp_path / "gray.png", "train/a.png")
+        archive.writestr("train/b.png", cv2.imencode(".png", 255 - GRAY)[1].tobytes())
+    paths = ["archive.zip#train/b.png", "gray.png", "archive.zip#train/a.png", "archive.zip#train/b.png"]
+    b, plain, a, again = sources.read_images(tmp_path, paths)
+    assert (plain == GRAY).all()
+    assert (a == GRAY).all()
+    assert (b == 255 - GRAY).all()
+    assert (again == b).all()
+
+
+def test_a_damaged_member_of_an_archive_is_named(tmp_path):
+    data = cv2.imencode(".jpg", GRAY)[1].tobytes()
+    with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
+        archive.writestr("good.jpg", data)
+        archive.writestr("half.jpg", data[: len(data) // 2])
+        archive.writestr("none.jpg", b"not an image")
+        archive.writestr("bits.jpg", data)
+    raw = bytearray((tmp_path / "archive.zip").read_bytes())
+    raw[raw.rfind(data[:20]) + 100] ^= 0xFF  # the last member no longer fits its check sum
+    (tmp_path / "archive.zip").write_bytes(bytes(raw))
+    for member, message in {
+        "half.jpg": r"archive.zip#half.jpg: this image of \d+ bytes is cut off",
+        "none.jpg": r"archive.zip#none.jpg: this image of 12 bytes cannot be decoded",
+        "bits.jpg": r"archive.zip#bits.jpg: this member of the archive is damaged: Bad CRC-32",
+        "gone.jpg": r"archive.zip#gone.jpg: the archive has no such member",
+    }.items():
+        with pytest.raises(DatasetError, match=message):
+            list(sources.read_images(tmp_path, ["archive.zip#good.jpg", f"archive.zip#{member}"]))
+
+
+def test_missing_and_unreadable_files_are_named(tmp_path):
+    with pytest.raises(DatasetNotFoundError, match=r"a/b.jpg: no such image in"):
+        list(sources.read_images(tmp_path, ["a/b.jpg"]))
+    with pytest.raises(DatasetNotFoundError, match=r"x.zip: no such archive in"):
+        list(sources.read_images(tmp_path, ["x.zip#a.jpg"]))
+    (tmp_path / "lfs.png").write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(DatasetError, match=r"lfs.png: .*Git-LFS pointer"):
+        sources.read_file(tmp_path, "lfs.png")
+    (tmp_path / "empty.png").touch()
+    with pytest.raises(DatasetError, match=r"empty.png: this image of 0 bytes cannot be decoded"):
+        sources.read_file(tmp_path, "empty.png")
+    (tmp_path / "deep.png").write_bytes(cv2.imencode(".png", GRAY.astype(np.uint16) * 200)[1].tobytes())
+    with pytest.raises(DatasetError, match=r"deep.png: expected 8 bits a channel, found uint16"):
+        sources.read_file(tmp_path, "deep.png")
+
+
+def test_csv_rows_are_read_across_chunks_in_ascending_order(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "CHUNK", 3)
+    lines = [f"0,Training,{' '.join([str(number)] * 2304)}" for number in range(10)]
+    (tmp_path / "icml_face_data.csv").write_text("\n".join(["emotion, Usage, pixels", *lines]) + "\n")
+    paths = [f"icml_face_data.csv#{number}" for number in (0, 2, 3, 9)]
+    assert [image[0, 0] for image in sources.read_images(tmp_path, paths)] == [0, 2, 3, 9]
+    with pytest.raises(DatasetError, match="rows must be asked for in ascending order"):
+        list(sources.read_images(tmp_path, paths[::-1]))
+    with pytest.raises(DatasetError, match="row 10 was asked for, but the file ends before"):
+        list(sources.read_images(tmp_path, ["icml_face_data.csv#10"]))
+    with pytest.raises(DatasetError, match="expected a row number after '#'"):
+        list(sources.read_images(tmp_path, ["icml_face_data.csv#x"]))
+
+
+def test_chunk_keys_keep_together_what_is_read_together():
+    keys = [sources.chunk_key(p) for p in ("fer2013.csv.xz#17", "archive.zip#train/angry/1.jpg", "train/angry/1.jpg")]
+    assert keys == ["fer2013.csv.xz", "archive.zip#train/angry", ""]
+
+
+def test_faces_of_native_size_are_not_touched_and_others_are_resized(tmp_path):
+    write_image(tmp_path / "gray.png", GRAY)
+    write_image(tmp_path / "flat.png", np.full((30, 20, 3), 77, dtype=np.uint8))
+    recipe = FaceGray(size=48)
+    same, flat = recipe.make(tmp_path, rows("gray.png", "flat.png"))
+    assert (same[0] == GRAY).all()
+    assert same.shape == flat.shape == recipe.shape == (1, 48, 48)
+    assert same.dtype == recipe.dtype
+    assert set(np.unique(flat)) == {77}
+    assert recipe.channels == ["gray"]
+    half = next(FaceGray(size=24, interpolation="area").make(tmp_path, rows("gray.png")))
+    blocks = GRAY.reshape(24, 2, 24, 2).astype(float).mean(axis=(1, 3))
+    assert np.abs(half[0] - blocks).max() <= 0.5
+    with pytest.raises(ValueError, match="interpolation='cubic' is not one of"):
+        FaceGray(interpolation="cubic")

@@ -1,0 +1,107 @@
+"""What every network must do. `conf/model` is listed: a new network is tested as soon as its YAML is there.
+
+A network is run at `needs.min_size` if its YAML names one (the large ones do, so that this stays quick), else
+at `paper.size`, else at 32 pixels.
+"""
+
+import inspect
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from fer_lightning.resolvers import register
+
+FOLDER = Path(__file__).parents[2] / "conf" / "model"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+CLASSES = [
+    "negative",
+    "positive",
+    "surprise",
+    "other",
+]  # four, so that no network can have three written in it
+CHANCE = {"random_guess"}  # its output is meant to differ from call to call
+
+
+def load(name: str) -> DictConfig:
+    """One model YAML, resolved as in a run, with the channels of the data it is made for."""
+    register()
+    cfg = OmegaConf.load(FOLDER / f"{name}.yaml")
+    channels = cfg.needs.get("channels") or cfg.get("paper", {}).get("flow_channels") or ["gray"]
+    cfg.data = {"channels": channels, "classes": CLASSES}
+    return cfg
+
+
+def build(name: str, batch: int = 2) -> tuple[torch.nn.Module, torch.Tensor]:
+    """The network of a YAML and a batch that it reads."""
+    cfg = load(name)
+    size = cfg.needs.get("min_size") or cfg.get("paper", {}).get("size") or 32
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    return instantiate(cfg.model), torch.rand(batch, len(cfg.data.channels), size, size)
+
+
+def test_the_folder_of_models_is_found():
+    assert {"waspp", "ststnet", "arch1", "resnet18", "random_guess"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_yaml_names_itself_and_every_argument_it_sets(name):
+    cfg = load(name)
+    assert cfg.model_name == name
+    parameters = inspect.signature(get_object(cfg.model["_target_"])).parameters
+    assert set(cfg.model) - {"_target_"} <= set(parameters)
+    assert all(p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters.values()), "no *args, no **kwargs"
+    kinds = [cfg.needs.kind] if isinstance(cfg.needs.kind, str) else cfg.needs.kind or []
+    assert set(kinds) <= {"face", "flow"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradient_reaches_every_parameter(name):
+    net, x = build(name)
+    for parameter in net.parameters():  # some networks start with zero weights, which would stop it
+        parameter.data.add_(0.02 * torch.randn_like(parameter))
+    logits = net.train()(x)
+    assert logits.shape == (2, len(CLASSES))
+    assert logits.isfinite().all()
+    (logits * torch.randn_like(logits)).sum().backward()
+    unreached = [n for n, p in net.named_parameters() if p.grad is None or not p.grad.any()]
+    assert unreached == []
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in CHANCE])
+def test_a_sample_scores_the_same_alone_and_in_any_order(name):
+    net, x = build(name, batch=3)
+    for layer in net.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = 1.0  # one pass of data: without it, deep scores are all alike
+    net.train()(x)
+    net.eval()
+    with torch.inference_mode():
+        together = net(x)
+        assert torch.allclose(net(x[[2, 0, 1]]), together[[2, 0, 1]], atol=1e-5)
+        assert torch.allclose(net(x[1:2]), together[1:2], atol=1e-5)
+    assert together.std(dim=0).max() > 1e-4, "all samples score the same: the comparison proves nothing"
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in CHANCE])
+def test_saved_weights_give_the_same_scores(name, tmp_path):
+    net, x = build(name)
+    net.train()(x)  # moves the running statistics of batch norms
+    torch.save(net.state_dict(), tmp_path / "weights.pt")
+    torch.manual_seed(1)
+    other = instantiate(load(name).model).eval()
+    with torch.inference_mode():
+        expected, before = net.eval()(x), other(x)
+        other.load_state_dict(torch.load(tmp_path / "weights.pt", weights_only=True))
+        assert not torch.equal(before, expected)
+        assert torch.equal(other(x), expected)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if load(name).needs.get("min_size")])
+def test_one_pixel_less_than_the_smallest_size_is_refused(name):
+    net, x = build(name)
+    with pytest.raises(ValueError, match=r"at least|next size"):
+        net.eval()(x[..., 1:, 1:])
