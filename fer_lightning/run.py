@@ -61,7 +61,8 @@ def check_options(cfg: DictConfig) -> None:
     if kinds and cfg.data.kind not in kinds:
         raise ConfigError(
             f"model={cfg.model_name} reads {' or '.join(kinds)} images, data={cfg.data.name} holds {cfg.data.kind} "
-            f"images ({len(cfg.data.channels)} channel(s): {', '.join(cfg.data.channels)}). Choose another model or data."
+            f"images ({len(cfg.data.channels)} channel(s): {', '.join(cfg.data.channels)}). "
+            "Choose another model or data."
         )
     channels = list(cfg.needs.get("channels") or cfg.data.channels)
     if channels != list(cfg.data.channels):

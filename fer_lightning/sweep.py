@@ -28,7 +28,11 @@ def choose_grid(arguments: list[str]) -> list[str]:
     overrides = OverridesParser.create().parse_overrides(texts)
     named = any(override.key_or_group == "sweep" for override in overrides)
     grid = any(override.is_sweep_override() for override in overrides) or "protocol=loso_jobs" in texts
-    return [*arguments, "sweep=none"] if grid and not named else arguments
+    if not grid or named:
+        return arguments
+    # Beside the others: Hydra reads all overrides in one row, not on both sides of an option.
+    place = arguments.index(texts[-1]) + 1
+    return [*arguments[:place], "sweep=none", *arguments[place:]]
 
 
 class Summary(Callback):

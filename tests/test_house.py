@@ -93,7 +93,7 @@ def test_help_answers_at_once_and_lists_what_exists():
     assert done.returncode == 0, done.stderr
     listed = ("model=<model>", "waspp", "ststnet", "megc2019_flow", "fer2013", "radam", "onecycle", "loso_jobs")
     assert [name for name in listed if name not in done.stdout] == []
-    assert seconds < 1
+    assert seconds < 2, "about .5 on an idle machine; tests beside it make every second longer"
 
 
 @pytest.mark.parametrize(
@@ -103,4 +103,4 @@ def test_a_wrong_name_lists_the_right_ones(wrong, right):
     seconds, done = answer(wrong)
     assert done.returncode != 0
     assert right in done.stderr
-    assert seconds < 1
+    assert seconds < 2, "about .5 on an idle machine; tests beside it make every second longer"

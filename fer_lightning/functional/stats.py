@@ -66,9 +66,7 @@ def bootstrap(
     if confusions.ndim != 3 or confusions.shape[1] != confusions.shape[2]:
         raise ValueError(f"expected confusions (groups, classes, classes), found {confusions.shape}")
     if len(confusions) < 2 or not confusions.any(axis=(1, 2)).all():
-        raise ValueError(
-            f"a bootstrap needs at least 2 groups, each with a sample, found {len(confusions)} groups"
-        )
+        raise ValueError(f"a bootstrap needs at least 2 groups, each with a sample, found {len(confusions)} groups")
     if not 0 < level < 1 or resamples < 1:
         raise ValueError(f"a bootstrap needs 0 < level < 1 and resamples >= 1, found {level}, {resamples}")
     groups, classes = confusions.shape[:2]

@@ -70,9 +70,7 @@ def _arrays(path: Path, fold: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         with np.load(path, allow_pickle=False) as arrays:
             return arrays["sample_id"], arrays["epoch"], arrays["probabilities"]
     except FileNotFoundError as error:
-        raise PoolError(
-            f"{path}: not found, but selection=oracle_test records all epochs. {remedy}"
-        ) from error
+        raise PoolError(f"{path}: not found, but selection=oracle_test records all epochs. {remedy}") from error
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         wanted = "expected the arrays sample_id, epoch, probabilities"
         raise PoolError(f"{path}: {wanted} ({error}). {remedy}") from error

@@ -54,9 +54,7 @@ def confusion_figure(pool: Pool) -> Figure:
     longest = max(len(name) for name in pool.classes)
     turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if longest > 8 else {}
     axes.set_xticks(ticks, pool.classes, **turned)
-    axes.set_yticks(
-        ticks, [f"{name}\n(n = {n})" for name, n in zip(pool.classes, counts.sum(axis=1), strict=True)]
-    )
+    axes.set_yticks(ticks, [f"{name}\n(n = {n})" for name, n in zip(pool.classes, counts.sum(axis=1), strict=True)])
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     figure.colorbar(image, ax=axes, label="share of the true class", fraction=0.046, pad=0.03)
@@ -108,9 +106,7 @@ def _lines(axes: Axes, curves: pd.DataFrame, column: str, colour: str, label: st
     marker = "o" if rows["epoch"].nunique() == 1 else None
     if folds > 1:
         for _, fold in rows.groupby("fold"):
-            axes.plot(
-                fold["epoch"], fold[column], color=colour, alpha=max(0.12, 1 / (folds + 1)), linewidth=0.7
-            )
+            axes.plot(fold["epoch"], fold[column], color=colour, alpha=max(0.12, 1 / (folds + 1)), linewidth=0.7)
     mean = rows.groupby("epoch")[column].mean()
     axes.plot(mean.index, mean, color=colour, linewidth=2, label=label, marker=marker)
 
@@ -142,9 +138,7 @@ def _read_curves(pool: Pool) -> pd.DataFrame | None:
     for file in sorted((pool.folder / "curves").glob("[!.]*.csv"), key=lambda file: natural(file.stem)):
         rows = pd.read_csv(file)
         if "epoch" not in rows:
-            raise PoolError(
-                f"{file}: expected a column 'epoch', found {list(rows.columns)}; remove this file"
-            )
+            raise PoolError(f"{file}: expected a column 'epoch', found {list(rows.columns)}; remove this file")
         tables.append(rows.assign(fold=file.stem))
     return pd.concat(tables, ignore_index=True) if tables else None
 

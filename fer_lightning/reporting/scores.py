@@ -87,9 +87,7 @@ def _figures(table: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
 
 def _counts(table: pd.DataFrame, classes: list[str]) -> np.ndarray:
     names = pd.Index(classes)
-    return metrics.confusion(
-        names.get_indexer(table["label"]), names.get_indexer(table["predicted"]), len(classes)
-    )
+    return metrics.confusion(names.get_indexer(table["label"]), names.get_indexer(table["predicted"]), len(classes))
 
 
 def _has_groups(table: pd.DataFrame) -> bool:
@@ -103,9 +101,7 @@ def _intervals(table: pd.DataFrame, classes: list[str]) -> dict[str, list[float]
         return dict.fromkeys(WITH_INTERVAL)
     confusions = np.zeros((len(names), len(classes), len(classes)), dtype=np.int64)
     order = pd.Index(classes)
-    np.add.at(
-        confusions, (index, order.get_indexer(table["label"]), order.get_indexer(table["predicted"])), 1
-    )
+    np.add.at(confusions, (index, order.get_indexer(table["label"]), order.get_indexer(table["predicted"])), 1)
     statistics = {name: SCORES[name] for name in WITH_INTERVAL}
     ends = bootstrap(confusions, statistics, RESAMPLES, LEVEL, SEED)
     if not _has_groups(table):
@@ -117,9 +113,7 @@ def _interval_sentence(table: pd.DataFrame) -> str:
     method = f"95 % percentile bootstrap, {RESAMPLES} resamples, seed {SEED}, over"
     if _has_groups(table):
         units = table["group"].where(table["group"] != "", table["sample_id"]).nunique()
-        text = (
-            f"{method} {units} groups, each drawn with all its samples (parts: over the groups of the part)"
-        )
+        text = f"{method} {units} groups, each drawn with all its samples (parts: over the groups of the part)"
     else:
         text = f"uf1, uar: {method} {len(table)} samples; accuracy: 95 % Wilson interval"
     return f"{text}. It covers the choice of test samples, not the randomness of training."

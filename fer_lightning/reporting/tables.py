@@ -30,9 +30,7 @@ def print_scores(scores: dict[str, Any], folder: Path, console: Console | None =
     notes = [SELECTION.get(scores["selection"], f"selection: {scores['selection']}")]
     if scores["honest"]:
         gap = scores["honest"]
-        notes.append(
-            f"Gained by the leak: UF1 {gap['oracle_gap_uf1']:+.3f}, UAR {gap['oracle_gap_uar']:+.3f}."
-        )
+        notes.append(f"Gained by the leak: UF1 {gap['oracle_gap_uf1']:+.3f}, UAR {gap['oracle_gap_uar']:+.3f}.")
     notes.append(f"Intervals: {scores['interval']}")
     notes += [SYNTHETIC] if scores["synthetic"] else []
     for note in notes:

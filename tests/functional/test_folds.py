@@ -155,16 +155,12 @@ def test_holdout_without_validation_rows_carves_some_from_training():
 
 
 def test_holdout_without_a_split_names_the_protocol_to_use(people):
-    with pytest.raises(
-        ValueError, match=rf"but {len(people)} rows have none .*'smic/sub1/00000'.*use protocol=loso"
-    ):
+    with pytest.raises(ValueError, match=rf"but {len(people)} rows have none .*'smic/sub1/00000'.*use protocol=loso"):
         holdout(people)
 
 
 def test_holdout_without_test_rows_is_refused():
-    with pytest.raises(
-        ValueError, match=r"needs train and test rows, found \{'train': 3, 'val': 0, 'test': 0\}"
-    ):
+    with pytest.raises(ValueError, match=r"needs train and test rows, found \{'train': 3, 'val': 0, 'test': 0\}"):
         holdout(manifest_of([""] * 3, split="train"))
 
 
@@ -188,9 +184,7 @@ def test_one_person_cannot_be_left_out():
 
 
 def test_inner_validation_needs_two_training_people():
-    with pytest.raises(
-        ValueError, match=r"fold d-1: inner_val=0\.2 needs at least 2 training groups, found 1"
-    ):
+    with pytest.raises(ValueError, match=r"fold d-1: inner_val=0\.2 needs at least 2 training groups, found 1"):
         leave_one_subject_out(manifest_of(["d/1", "d/2"]), 0.2)
 
 
@@ -208,9 +202,7 @@ def test_two_people_with_the_same_file_name_are_refused():
 def test_check_disjoint_names_the_shared_sample():
     manifest = manifest_of([""] * 3)
     first, second, third = manifest["sample_id"]
-    with pytest.raises(
-        LeakError, match="fold f: sample 'fer2013/00001' stands in val and test; 1 such samples"
-    ):
+    with pytest.raises(LeakError, match="fold f: sample 'fer2013/00001' stands in val and test; 1 such samples"):
         check_disjoint(Fold("f", (first,), (second,), (second, third)), manifest)
     with pytest.raises(LeakError, match="'fer2013/00000' stands in train and train"):
         check_disjoint(Fold("f", (first, first), (), (second,)), manifest)
@@ -237,9 +229,7 @@ def test_megc2019_has_68_folds(megc2019):
     sizes = [len(fold.test) for fold in folds]
     assert (sum(sizes), min(sizes), max(sizes)) == (442, 1, 39)
     assert sum(len({label_of[s] for s in fold.test}) == 3 for fold in folds) == 16
-    assert all(
-        {label_of[s] for s in part} == {"0", "1", "2"} for fold in folds for part in (fold.train, fold.val)
-    )
+    assert all({label_of[s] for s in part} == {"0", "1", "2"} for fold in folds for part in (fold.train, fold.val))
     assert all(0.07 < len(fold.val) / len(fold.train + fold.val) < 0.14 for fold in folds)
     balanced = kfold_by_group(megc2019, k=5)
     assert_a_partition_of_people(balanced, megc2019)

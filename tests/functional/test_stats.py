@@ -14,9 +14,9 @@ STATISTICS = {"accuracy": accuracy, "uf1": uf1, "uar": uar}
 
 def people(count: int, seed: int = 0, classes: int = 3) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    confusions = rng.poisson(0.5, size=(count, classes, classes)) + rng.poisson(
-        1.5, size=(count, 1, 1)
-    ) * np.eye(classes)
+    confusions = rng.poisson(0.5, size=(count, classes, classes)) + rng.poisson(1.5, size=(count, 1, 1)) * np.eye(
+        classes
+    )
     confusions[:, 0, 0] += 1
     return confusions.astype(int)
 
@@ -30,9 +30,7 @@ def single_samples(count: int, classes: int = 7, seed: int = 0) -> np.ndarray:
     return confusions
 
 
-@pytest.mark.parametrize(
-    ("hits", "n", "level"), [(0, 5, 0.95), (312, 441, 0.95), (7, 7, 0.9), (2600, 3589, 0.99)]
-)
+@pytest.mark.parametrize(("hits", "n", "level"), [(0, 5, 0.95), (312, 441, 0.95), (7, 7, 0.9), (2600, 3589, 0.99)])
 def test_wilson_agrees_with_scipy(hits, n, level):
     expected = reference.binomtest(hits, n).proportion_ci(confidence_level=level, method="wilson")
     assert wilson(hits, n, level) == pytest.approx((expected.low, expected.high))
@@ -41,9 +39,7 @@ def test_wilson_agrees_with_scipy(hits, n, level):
 def test_wilson_by_hand():
     # 1 of 2, z = 1.959964: middle 1/2, half width z / (2 sqrt(2 + z^2))
     z = 1.959964
-    assert wilson(1, 2) == pytest.approx(
-        (0.5 - z / (2 * (2 + z**2) ** 0.5), 0.5 + z / (2 * (2 + z**2) ** 0.5))
-    )
+    assert wilson(1, 2) == pytest.approx((0.5 - z / (2 * (2 + z**2) ** 0.5), 0.5 + z / (2 * (2 + z**2) ** 0.5)))
 
 
 @pytest.mark.parametrize(("hits", "n", "level"), [(3, 2, 0.95), (-1, 2, 0.95), (0, 0, 0.95), (1, 2, 1.0)])

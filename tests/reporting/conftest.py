@@ -20,10 +20,7 @@ VERSIONS = {"commit": "abc", "packages": {"torch": "2.0"}}
 def composite() -> pd.DataFrame:
     """24 samples of 8 people in two data sets."""
     rows = [
-        (name, f"sub{person}", clip)
-        for name in ("smic", "casme2")
-        for person in (1, 2, 10, 11)
-        for clip in range(3)
+        (name, f"sub{person}", clip) for name in ("smic", "casme2") for person in (1, 2, 10, 11) for clip in range(3)
     ]
     frame = pd.DataFrame(rows, columns=["dataset", "subject", "clip"])
     frame["group"] = frame["dataset"] + "/" + frame["subject"]
@@ -65,9 +62,7 @@ def write(table: pd.DataFrame, file: Path) -> None:
     table.to_csv(file, index=False, float_format="%.8f", lineterminator="\n")
 
 
-def write_fold(
-    folder: Path, manifest: pd.DataFrame, fold: Fold, selection: str, skill: float, epochs: int
-) -> None:
+def write_fold(folder: Path, manifest: pd.DataFrame, fold: Fold, selection: str, skill: float, epochs: int) -> None:
     label_of = manifest.set_index("sample_id")["label"]
     rng = np.random.default_rng([len(fold.test), *fold.name.encode()])
     labels = label_of.loc[list(fold.test)].to_numpy()
@@ -82,9 +77,7 @@ def write_fold(
             "probabilities": trials,
         }
         np.savez(folder / "epochs" / f"{fold.name}.npz", **arrays)
-    write(
-        predictions(fold.test, fold.name, labels, trials[chosen]), folder / "predictions" / f"{fold.name}.csv"
-    )
+    write(predictions(fold.test, fold.name, labels, trials[chosen]), folder / "predictions" / f"{fold.name}.csv")
     if fold.val:
         known = label_of.loc[list(fold.val)].to_numpy()
         table = predictions(fold.val, fold.name, known, guesses(known, rng, skill))
@@ -98,9 +91,7 @@ def write_fold(
     } | META
     (folder / "predictions" / f"{fold.name}.json").write_text(json.dumps(facts))
     steps = np.arange(1, epochs + 1)
-    curve = pd.DataFrame(
-        {"epoch": steps, "lr": 0.1, "train_loss": np.exp(-steps / epochs) + rng.random(epochs) / 9}
-    )
+    curve = pd.DataFrame({"epoch": steps, "lr": 0.1, "train_loss": np.exp(-steps / epochs) + rng.random(epochs) / 9})
     curve["train_accuracy"] = 1 - curve["train_loss"] / 2
     if fold.val:
         curve["val_loss"], curve["val_uf1"] = curve["train_loss"] + 0.2, curve["train_accuracy"] - 0.2

@@ -12,11 +12,7 @@ from tests.reporting.conftest import images
 
 
 def legend(figure) -> list[str]:
-    return [
-        text.get_text()
-        for axes in figure.axes
-        for text in (axes.get_legend().texts if axes.get_legend() else [])
-    ]
+    return [text.get_text() for axes in figure.axes for text in (axes.get_legend().texts if axes.get_legend() else [])]
 
 
 def test_two_pictures_with_content_and_stable_bytes(make_run):
@@ -44,9 +40,7 @@ def test_the_confusion_matrix_holds_the_counts(make_run):
     counts = confusion(pool.indices("label"), pool.indices("predicted"), 3)
     cells = [int(text.get_text().split("\n")[0]) for text in figure.axes[0].texts]
     assert cells == counts.ravel().tolist()
-    np.testing.assert_allclose(
-        figure.axes[0].images[0].get_array(), counts / counts.sum(axis=1, keepdims=True)
-    )
+    np.testing.assert_allclose(figure.axes[0].images[0].get_array(), counts / counts.sum(axis=1, keepdims=True))
     title = figure._suptitle.get_text()
     assert "ststnet on megc2019\nloso, selection = last\nn = 24, UF1" in title
     assert "†" not in title

@@ -80,9 +80,7 @@ def test_no_predictions_at_all(make_run):
 def test_a_sample_predicted_twice_is_refused(make_run):
     folder = make_run()
     edit(folder / "predictions" / "smic-sub1.csv", lambda table: pd.concat([table, table[:1]]))
-    with pytest.raises(
-        PoolError, match=r"0 samples without .* 1 predicted twice \(first: \['smic/sub1/ep0'\]\)"
-    ):
+    with pytest.raises(PoolError, match=r"0 samples without .* 1 predicted twice \(first: \['smic/sub1/ep0'\]\)"):
         read_pool(folder)
 
 
@@ -99,9 +97,7 @@ def test_predictions_of_strange_samples_are_refused(make_run):
         folder / "predictions" / "smic-sub1.csv",
         lambda t: pd.concat([t, t[:1].assign(sample_id="elsewhere")]),
     )
-    with pytest.raises(
-        PoolError, match=r"1 predictions of samples that manifest.csv does not test \(first: \['else"
-    ):
+    with pytest.raises(PoolError, match=r"1 predictions of samples that manifest.csv does not test \(first: \['else"):
         read_pool(folder)
 
 
@@ -147,9 +143,7 @@ def test_another_label_than_the_manifest_is_refused(make_run):
     label = read_pool(folder).table["label"][0]
     other = next(name for name in CLASSES if name != label)
     edit(folder / "predictions" / "smic-sub1.csv", set_in_first_row(label=other))
-    with pytest.raises(
-        PoolError, match=rf"smic-sub1\.csv: 1 rows have another label .*'{other}' instead of '{label}'"
-    ):
+    with pytest.raises(PoolError, match=rf"smic-sub1\.csv: 1 rows have another label .*'{other}' instead of '{label}'"):
         read_pool(folder)
 
 
@@ -174,9 +168,7 @@ def test_a_fold_of_another_selection_rule_is_refused(make_run):
     folder = make_run()
     file = folder / "predictions" / "smic-sub1.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"selection": "oracle_test"}))
-    with pytest.raises(
-        PoolError, match="selection is 'oracle_test', expected 'last'; the file is of another run"
-    ):
+    with pytest.raises(PoolError, match="selection is 'oracle_test', expected 'last'; the file is of another run"):
         read_pool(folder)
 
 
@@ -251,12 +243,8 @@ class TestOracleEpochs:
         folder = make_run(selection="oracle_test")
         file = folder / "epochs" / "smic-sub1.npz"
         file.write_bytes(file.read_bytes()[:100])
-        with pytest.raises(
-            PoolError, match=r"smic-sub1\.npz: expected the arrays .* Remove predictions/smic-sub1"
-        ):
+        with pytest.raises(PoolError, match=r"smic-sub1\.npz: expected the arrays .* Remove predictions/smic-sub1"):
             read_epochs(read_pool(folder))
         file.unlink()
-        with pytest.raises(
-            PoolError, match=r"smic-sub1\.npz: not found, but selection=oracle_test records all"
-        ):
+        with pytest.raises(PoolError, match=r"smic-sub1\.npz: not found, but selection=oracle_test records all"):
             read_epochs(read_pool(folder))

@@ -65,10 +65,7 @@ def test_figures_of_all_and_of_the_parts_agree_with_sklearn(make_run):
         assert_agrees_with_sklearn(part, pool.table[pool.table["dataset"] == name])
     assert [part["folds"] for part in figures["parts"].values()] == [24, 28, 16]
     assert figures["folds"] == 68
-    assert (
-        np.sum([part["confusion"] for part in figures["parts"].values()], axis=0).tolist()
-        == figures["confusion"]
-    )
+    assert np.sum([part["confusion"] for part in figures["parts"].values()], axis=0).tolist() == figures["confusion"]
     assert "over 68 groups" in figures["interval"]
     assert figures["validation"] is None
     assert figures["honest"] is None
@@ -83,9 +80,7 @@ def test_per_class_has_names_and_agrees_with_sklearn(make_run):
         report = expected[name]
         assert list(values) == ["precision", "recall", "f1", "support"]
         assert values["f1"] == pytest.approx(report["f1-score"])
-        assert (values["precision"], values["recall"]) == pytest.approx(
-            (report["precision"], report["recall"])
-        )
+        assert (values["precision"], values["recall"]) == pytest.approx((report["precision"], report["recall"]))
         assert values["support"] == report["support"]
 
 
@@ -110,9 +105,7 @@ def test_holdout_has_wilson_intervals_and_validation(make_run):
 def test_a_composite_with_one_tested_person_has_no_interval(make_run):
     folder = make_run(composite())
     manifest = pd.read_csv(folder / "manifest.csv", keep_default_na=False)
-    manifest["fold"] = manifest["fold"].where(
-        manifest["fold"].isin(["smic-sub1", "casme2-sub1", "casme2-sub2"]), ""
-    )
+    manifest["fold"] = manifest["fold"].where(manifest["fold"].isin(["smic-sub1", "casme2-sub1", "casme2-sub2"]), "")
     manifest.to_csv(folder / "manifest.csv", index=False)
     for file in (folder / "predictions").iterdir():
         if file.stem not in set(manifest["fold"]):
@@ -197,9 +190,7 @@ def test_the_command_goes_on_after_a_broken_run_and_returns_2(make_run, tmp_path
 
 def test_the_command_works_where_torch_cannot_be_imported(make_run):
     folder = make_run(selection="oracle_test")
-    blocked = (
-        "import sys; sys.modules.update(dict.fromkeys(['torch', 'pytorch_lightning', 'hydra', 'timm']));"
-    )
+    blocked = "import sys; sys.modules.update(dict.fromkeys(['torch', 'pytorch_lightning', 'hydra', 'timm']));"
     code = f"{blocked} from fer_lightning.score import main; sys.exit(main(['--figures', {str(folder)!r}]))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

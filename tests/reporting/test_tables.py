@@ -52,9 +52,7 @@ def test_the_table_fits_into_80_columns_unbroken(make_run):
     _, text = printed(make_run(selection="oracle_test"))
     intervals = [line.split() for line in text.splitlines() if line.strip().startswith("(")]
     assert len(intervals) == 4
-    assert all(
-        re.fullmatch(r"\((\.\d{3}|1\.00)-(\.\d{3}|1\.00)\)", cell) for line in intervals for cell in line
-    )
+    assert all(re.fullmatch(r"\((\.\d{3}|1\.00)-(\.\d{3}|1\.00)\)", cell) for line in intervals for cell in line)
     assert any("1.00" in cell for line in intervals for cell in line)
 
 

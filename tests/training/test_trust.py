@@ -16,7 +16,7 @@ from fer_lightning.errors import ConfigError, StorageError
 from fer_lightning.files import write_atomically
 from fer_lightning.protocols import fold as fold_module
 from fer_lightning.reporting.scores import write_scores
-from tests.training.conftest import HOUSE, SMALL, command, configure, predictions, read
+from tests.runs import HOUSE, SMALL, command, configure, predictions, read
 
 KEYS = [
     "samples", "folds", "classes", "selection", "seed", "accuracy", "uf1", "uar", "weighted_f1", "mcc",
