@@ -20,19 +20,19 @@ def choose_grid(arguments: list[str]) -> list[str]:
         arguments: command line without the program's name.
 
     Returns:
-        The arguments, with `sweep=none` added where a grid, or one job per fold, is asked for and no sweep is named.
+        The arguments, with `sweep=none` added where a grid, or one job per fold, is asked for and no sweep is named,
+        and with `-m` in front: Hydra refuses overrides on both sides of it.
     """
     if not any(argument in MULTIRUN for argument in arguments):
         return arguments
-    texts = [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
+    others = [argument for argument in arguments if argument not in MULTIRUN]
+    texts = [argument for argument in others if "=" in argument and not argument.startswith("-")]
     overrides = OverridesParser.create().parse_overrides(texts)
     named = any(override.key_or_group == "sweep" for override in overrides)
     grid = any(override.is_sweep_override() for override in overrides) or "protocol=loso_jobs" in texts
-    if not grid or named:
-        return arguments
-    # Beside the others: Hydra reads all overrides in one row, not on both sides of an option.
-    place = arguments.index(texts[-1]) + 1
-    return [*arguments[:place], "sweep=none", *arguments[place:]]
+    if grid and not named:
+        others.insert(others.index(texts[-1]) + 1, "sweep=none")
+    return ["-m", *others]
 
 
 class Summary(Callback):

@@ -135,13 +135,14 @@ def test_a_pyramid_model_brings_its_placement_study(model):
 @pytest.mark.parametrize(
     ("typed", "run"),
     [
-        ("model=waspp -m", "model=waspp -m"),
-        ("model=waspp optimizer=sgd,adam -m", "model=waspp optimizer=sgd,adam sweep=none -m"),
+        ("model=waspp -m", "-m model=waspp"),
+        ("model=waspp -m seed=1", "-m model=waspp seed=1"),
+        ("model=waspp optimizer=sgd,adam -m", "-m model=waspp optimizer=sgd,adam sweep=none"),
         ("-m model=waspp model.branches=range(2,4)", "-m model=waspp model.branches=range(2,4) sweep=none"),
-        ("model=waspp protocol=loso_jobs -m", "model=waspp protocol=loso_jobs sweep=none -m"),
-        ("model=waspp optimizer=sgd,adam sweep=placement -m", "model=waspp optimizer=sgd,adam sweep=placement -m"),
+        ("model=waspp protocol=loso_jobs --multirun", "-m model=waspp protocol=loso_jobs sweep=none"),
+        ("model=waspp optimizer=sgd,adam sweep=placement -m", "-m model=waspp optimizer=sgd,adam sweep=placement"),
         ("model=waspp optimizer=sgd,adam", "model=waspp optimizer=sgd,adam"),
-        ("model=waspp data.classes=[a,b] -m", "model=waspp data.classes=[a,b] -m"),
+        ("model=waspp data.classes=[a,b] -m", "-m model=waspp data.classes=[a,b]"),
     ],
 )
 def test_the_default_grid_gives_way_to_a_grid_of_the_user(typed, run):
