@@ -39,22 +39,21 @@ class Summary(Callback):
     """Collects the jobs of a multirun and prints one line for each when all are done."""
 
     def __init__(self) -> None:
-        self.lines: list[tuple[str, str]] = []
+        self.cells: list[tuple[list[str], str]] = []
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Remember what the job was and what it returned (pooled UF1, or why it failed)."""
         value = job_return._return_value
-        result = f"UF1 {value:.4f}" if isinstance(value, float) else "no score yet"
-        if isinstance(value, Exception):
-            result = f"failed: {str(value).splitlines()[0] if str(value) else type(value).__name__}"
-        self.lines.append((" ".join(job_return.overrides or []) or "(defaults)", result))
+        result = f"UF1 {value:.4f}" if isinstance(value, float) else "done, pool not complete yet"
+        if isinstance(value, BaseException):
+            result = f"failed: {(str(value) or type(value).__name__).splitlines()[0]}"
+        self.cells.append((list(job_return.overrides or []), result))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Print the table."""
-        if self.lines:
-            print(
-                "\nAll cells of this multirun (pooled scores; intervals are in each scores.json):",
-                file=sys.stderr,
-            )
-        for overrides, result in self.lines:
-            print(f"  {result}   {overrides}", file=sys.stderr)
+        """Print one line a cell, with the overrides in which the cells differ."""
+        if not self.cells:
+            return
+        shared = set.intersection(*[set(overrides) for overrides, _ in self.cells]) if len(self.cells) > 1 else set()
+        print("\nAll cells of this multirun (pooled scores; intervals are in each scores.json):", file=sys.stderr)
+        for overrides, result in self.cells:
+            print(f"  {result}   {' '.join(o for o in overrides if o not in shared)}", file=sys.stderr)

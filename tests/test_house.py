@@ -80,6 +80,15 @@ def test_import_is_light():
     assert out.stdout.strip() == "[]"
 
 
+def test_a_run_imports_no_dashboard_and_no_image_library_that_it_was_not_asked_for():
+    code = (
+        "import sys, fer_lightning.run; "
+        "print(sorted(set(sys.modules) & {'wandb', 'tensorboard', 'timm', 'albumentations'}))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=HOUSE)
+    assert out.stdout.strip() == "[]"
+
+
 def answer(*arguments: str) -> tuple[float, subprocess.CompletedProcess]:
     """Processor seconds (other tests may keep the machine busy) and what was printed."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
