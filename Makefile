@@ -1,5 +1,7 @@
 # Two commands on a fresh machine: `make demo` and `make test`. `make` alone lists all.
-PYTHON ?= $(firstword $(shell command -v python3.12 python3.11 python3))
+# The first interpreter that runs (a name on the PATH may be a shim of nothing) and is new and old enough.
+SUITS  := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))
+PYTHON ?= $(shell for p in python3.12 python3.11 python3; do $$p -c '$(SUITS)' >/dev/null 2>&1 && echo $$p && break; done)
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
@@ -11,8 +13,8 @@ help:            ## list the targets
 setup: $(READY)  ## make .venv and install the pinned packages (about 6 GB with CUDA libraries, some minutes)
 
 $(READY): pyproject.toml constraints.txt
-	@test -n "$(PYTHON)" || { echo "make: no python3 found; install Python 3.11 or 3.12"; exit 1; }
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 13) else f"make: Python 3.11 or 3.12 is needed, {sys.executable} is {v[0]}.{v[1]}; say which: make PYTHON=python3.11 ...")'
+	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or 3.12 is needed and none was found; say where: make PYTHON=/path/to/python3.11 ..."; exit 1; }
+	@$(PYTHON) -c '$(SUITS)' || { echo "make: Python 3.11 or 3.12 is needed, PYTHON=$(PYTHON) is not"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@

@@ -15,6 +15,7 @@ from fer_lightning.resolvers import register
 from fer_lightning.sweep import choose_grid
 
 register()
+told: set[str] = set()  # messages printed so far: a sweep without data says why once, not once a cell
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
@@ -25,9 +26,12 @@ def main(cfg: DictConfig) -> float | None:
     try:
         return run(cfg)
     except FERError as error:
-        print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
+        message = f"{type(error).__name__}: {error}"
+        print("the same error again" if message in told else f"\n{message}", file=sys.stderr)
+        told.add(message)
         if HydraConfig.get().mode is RunMode.MULTIRUN:
-            raise  # Hydra goes on with the other jobs and ends with a non-zero exit code
+            # Hydra goes on with the other jobs and ends with a non-zero exit code.
+            raise error.with_traceback(None) from None
         sys.exit(2)
 
 
