@@ -23,6 +23,7 @@ from hydra.utils import instantiate
 
 from fer_lightning.data.cache import Cache
 from fer_lightning.functional.folds import Fold
+from fer_lightning.memory import keep_freed_memory
 from fer_lightning.protocols.fold import run_fold
 from fer_lightning.resolvers import register
 
@@ -40,6 +41,7 @@ def config(epochs: int):
 def bare(epochs: int) -> float:
     """Seconds an epoch of a plain loop."""
     torch.set_num_threads(1)
+    keep_freed_memory()  # both ways: what is compared is the framework, not the allocator
     torch.manual_seed(0)
     cfg = config(epochs)
     net, loss = instantiate(cfg.model), torch.nn.CrossEntropyLoss()
@@ -61,6 +63,7 @@ def bare(epochs: int) -> float:
 def framework(epochs: int) -> float:
     """Seconds an epoch inside `run_fold`: data path, Lightning, curves, all that a real fold does."""
     torch.set_num_threads(1)
+    keep_freed_memory()  # both ways: what is compared is the framework, not the allocator
     cfg = config(epochs + 2)
     data = instantiate(cfg.data)
     ids = [f"sample{i}" for i in range(SAMPLES)]

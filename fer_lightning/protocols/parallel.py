@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from fer_lightning.data.datamodule import FERDataModule
 from fer_lightning.errors import FERError
 from fer_lightning.functional.folds import Fold
+from fer_lightning.memory import keep_freed_memory
 from fer_lightning.progress import FoldProgress
 from fer_lightning.protocols.fold import is_done, run_fold
 
@@ -31,13 +32,15 @@ def run_folds(cfg: DictConfig, data: FERDataModule, folds: Sequence[Fold], out: 
     workers = min(cfg.protocol.workers, len(todo))
     with FoldProgress(len(folds), len(folds) - len(todo)) as progress:
         if workers <= 1:
-            _set_threads(cfg, 1)
+            _use_processor(cfg, 1)
             _run_here(cfg, data, todo, out, progress)
         elif workers > 1:
             _run_side_by_side(cfg, data, todo, out, workers, progress)
 
 
-def _set_threads(cfg: DictConfig, workers: int) -> None:
+def _use_processor(cfg: DictConfig, workers: int) -> None:
+    if not torch.cuda.is_available() or cfg.trainer.accelerator == "cpu":
+        keep_freed_memory()
     torch.set_num_threads(cfg.protocol.threads or max(1, (os.cpu_count() or 1) // workers))
 
 
@@ -102,7 +105,7 @@ def _worker(config: dict, manifest, cache_dir: Path, out: Path, workers: int, wo
 
     register()
     cfg = OmegaConf.create(config)
-    _set_threads(cfg, workers)
+    _use_processor(cfg, workers)
     try:
         data: FERDataModule = instantiate(cfg.data)
         data.manifest = manifest
