@@ -1,0 +1,138 @@
+"""`verify` finds what was planted, and on the real files what is known about them."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from fer_lightning import prepare, verify
+from fer_lightning.datasets import fer2013
+from fer_lightning.functional import duplicates
+
+
+@pytest.fixture
+def faces(tmp_path) -> tuple[Path, pd.DataFrame]:
+    """A synthetic FER2013 as a table, to be changed and written again with `save`."""
+    fer2013.write_tiny(tmp_path / "raw" / "fer2013")
+    file = tmp_path / "raw" / "fer2013" / "fer2013.csv"
+    return file, pd.read_csv(file)
+
+
+def checks(tmp_path: Path, *arguments: str) -> tuple[int, dict[str, dict]]:
+    """Exit code, and check -> finding."""
+    places = [f"paths.raw={tmp_path / 'raw'}", f"paths.runs={tmp_path / 'runs'}"]
+    code = verify.main(["data=fer2013", *places, *arguments])
+    report = json.loads((tmp_path / "runs" / "verify" / "fer2013.json").read_text())
+    return code, {finding["check"]: finding for finding in report["findings"]}
+
+
+def test_planted_faults_are_found_and_named(faces, tmp_path):
+    file, table = faces
+    training = table.index[table["Usage"] == "Training"]
+    private = table.index[table["Usage"] == "PrivateTest"]
+    table.loc[training[0], "pixels"] = " ".join(["0"] * 2304)
+    table.loc[private[0], "pixels"] = table.loc[training[1], "pixels"]
+    table.loc[private[0], "emotion"] = (table.loc[training[1], "emotion"] + 1) % 7
+    face = np.array(table.loc[training[2], "pixels"].split(), dtype=int).reshape(48, 48)
+    dimmed = (face[:, ::-1] * 0.8 + 20).astype(int)
+    table.loc[private[1], "pixels"] = " ".join(map(str, dimmed.ravel()))
+    table.to_csv(file, index=False)
+    code, found = checks(tmp_path, "--strict", "--near", "0.9999")
+    assert code == 1
+    assert found["constant"]["number"] == 1
+    assert found["constant"]["examples"] == [f"fer2013/{training[0]:05d}"]
+    assert found["exact duplicates"]["number"] == 1
+    assert found["conflicting labels"]["number"] == 1
+    assert found["test in train"]["examples"] == [f"fer2013/{private[0]:05d}"]
+    assert set(found["test near train"]["examples"]) == {f"fer2013/{row:05d}" for row in private[:2]}
+    assert "altered" not in found
+
+
+def test_a_blurred_training_split_is_called_altered(faces, tmp_path):
+    file, table = faces
+    rng = np.random.default_rng(0)
+    for row in table.index:
+        picture = rng.integers(0, 256, (48, 48), dtype=np.uint8)
+        if table.loc[row, "Usage"] == "Training":
+            picture = cv2.GaussianBlur(picture, (0, 0), 3.3)
+        table.loc[row, "pixels"] = " ".join(map(str, picture.ravel()))
+    table.to_csv(file, index=False)
+    code, found = checks(tmp_path)
+    assert code == 0, "without --strict a finding is no failure"
+    assert "pictures of train are far less sharp" in found["altered"]["text"]
+
+
+def test_nothing_there_is_an_error_not_a_finding(tmp_path, capsys):
+    assert verify.main(["data=fer2013", f"paths.raw={tmp_path}"]) == 2
+    assert "does not exist" in capsys.readouterr().err
+
+
+def test_an_unknown_data_set_lists_the_known_ones(capsys):
+    assert verify.main(["data=fer2012"]) == 2
+    assert "fer2013" in capsys.readouterr().err
+
+
+def test_prepare_makes_the_cache_that_training_opens(faces, tmp_path, capsys):
+    arguments = ["data=fer2013", f"paths.raw={tmp_path / 'raw'}", f"paths.runs={tmp_path / 'runs'}"]
+    assert prepare.main(arguments) == 0
+    first = capsys.readouterr().out
+    assert "(140, 1, 48, 48) uint8" in first
+    folder = Path(first.strip().splitlines()[-1])
+    made = (folder / "array.npy").stat().st_mtime_ns
+    assert prepare.main(arguments) == 0
+    assert (folder / "array.npy").stat().st_mtime_ns == made
+
+
+def test_like_pictures_by_hand():
+    ramp = np.tile(np.arange(8.0), (8, 1))
+    noise = np.random.default_rng(1).normal(size=(8, 8))
+    pictures = np.stack([ramp, noise, 3 * ramp + 7, ramp[:, ::-1], np.full((8, 8), 5.0)])
+    pairs, values = duplicates.near_pairs(pictures, 0.99, block=2)
+    assert sorted(map(tuple, pairs.tolist())) == [(0, 2), (0, 3), (2, 3)]
+    assert values == pytest.approx([1, 1, 1])
+
+
+def test_like_pictures_agree_with_numpy_corrcoef():
+    pictures = np.random.default_rng(0).normal(size=(40, 3, 3))
+    expected = np.corrcoef(pictures.reshape(40, -1))
+    mirrored = np.corrcoef(pictures.reshape(40, -1), pictures[..., ::-1].reshape(40, -1))[:40, 40:]
+    rows, columns = np.nonzero(np.triu(np.maximum(expected, mirrored) >= 0.6, k=1))
+    pairs, _ = duplicates.near_pairs(pictures, 0.6, block=7)
+    assert set(map(tuple, pairs.tolist())) == set(zip(rows.tolist(), columns.tolist(), strict=True))
+    assert len(pairs) > 5
+
+
+def test_sharpness_is_the_variance_of_opencvs_laplacian():
+    picture = np.random.default_rng(0).integers(0, 256, (12, 9)).astype(np.float32)
+    expected = cv2.Laplacian(picture, cv2.CV_32F)[1:-1, 1:-1].var()
+    assert duplicates.sharpness(picture[None]) == pytest.approx([expected], rel=1e-5)
+
+
+@pytest.mark.slow
+def test_the_real_fer2013(fer_raw, tmp_path):
+    report = tmp_path / "report.json"
+    arguments = [f"paths.raw={fer_raw}", f"paths.runs={tmp_path}", "--near", "0", "--json", str(report)]
+    assert verify.main(["data=fer2013", *arguments]) == 0
+    found = json.loads(report.read_text())
+    totals = {split: sum(labels.values()) for split, labels in found["labels"].items()}
+    assert totals == {"train": 28709, "val": 3589, "test": 3589}
+    by_check = {finding["check"]: finding for finding in found["findings"]}
+    assert by_check["constant"]["text"] == "13 pictures show nothing (12 are black, 1 near-constant)"
+    assert by_check["exact duplicates"]["text"].startswith("1518 groups of identical pictures, 3373 pictures, 1855")
+    numbers = {check: finding["number"] for check, finding in by_check.items()}
+    assert numbers["conflicting labels"] == 60
+    assert (numbers["val in train"], numbers["test in train"]) == (280, 288)
+    assert "altered" not in numbers
+
+
+@pytest.mark.slow
+def test_the_real_altered_copy_is_called_altered(fer_raw, tmp_path):
+    report = tmp_path / "report.json"
+    root = fer_raw / "fer2013" / "altered_copy"
+    arguments = [f"data.root={root}", f"paths.runs={tmp_path}", "--near", "0", "--json", str(report), "--strict"]
+    assert verify.main(["data=fer2013", *arguments]) == 1
+    found = {finding["check"]: finding for finding in json.loads(report.read_text())["findings"]}
+    assert "pictures of train are far less sharp" in found["altered"]["text"]
