@@ -124,6 +124,8 @@ def _describe(data: FERDataModule, folds: list[Fold], out: Path) -> None:
     print(f"{data.name}: {len(data.manifest)} samples ({labels}), {len(folds)} fold(s)", file=sys.stderr)
     for reason, count in data.dropped.items():
         print(f"  left out: {count} ({reason})", file=sys.stderr)
+    for reason, count in data.corrected.items():
+        print(f"  corrected: {count} ({reason})", file=sys.stderr)
     if data.synthetic:
         print("  this data is SYNTHETIC: scores say nothing about faces", file=sys.stderr)
     print(f"  run folder: {out}", file=sys.stderr)

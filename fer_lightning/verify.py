@@ -178,8 +178,8 @@ def _unlike(sharp: dict[str, list[float]]) -> list[dict]:
         return []
     text = (
         f"the pictures of {dull or 'one part'} are far less sharp than those of {crisp or 'the other'} (median "
-        f"Laplacian variance {medians[dull]:g} against {medians[crisp]:g}): somebody blurred them. This is not the release; a "
-        "network trained on it is trained and tested on different pictures"
+        f"Laplacian variance {medians[dull]:g} against {medians[crisp]:g}): somebody blurred them. This is not the "
+        "release; a network trained on it is trained and tested on different pictures"
     )
     return [_finding("altered", text, 1, [])]
 

@@ -69,6 +69,7 @@ class FERDataModule(pl.LightningDataModule):
         self.pixel_range, self.batch_size, self.num_workers = tuple(pixel_range), batch_size, num_workers
         self.manifest: pd.DataFrame | None = None
         self.dropped: dict[str, int] = {}
+        self.corrected: dict[str, int] = {}
         self.cache: Cache | None = None
         self.fold: Fold | None = None
         self.transform: Callable | None = None
@@ -79,10 +80,15 @@ class FERDataModule(pl.LightningDataModule):
         return contract.is_synthetic(self.root)
 
     def build(self) -> pd.DataFrame:
-        """Build, check and narrow the manifest; `dropped` then says why rows left it."""
+        """Build, check and narrow the manifest.
+
+        `dropped` then says why rows left it, `corrected` which annotation errors of the release were mended; both
+        are ``{reason: number of samples}``.
+        """
         counted = not self.synthetic
         raw = self.builder(self.root)
         raw = contract.check(raw, self.expects if counted else None, where=f"data={self.name}")
+        self.corrected = {reason: len(ids) for reason, ids in raw.attrs.get("corrected", {}).items()}
         reported = {reason: len(ids) for reason, ids in raw.attrs.get("dropped", {}).items()}
         rows, dropped = contract.view(raw, classes=self.classes, relabel=self.relabel, where=self.where)
         self.dropped = reported | dropped

@@ -18,9 +18,10 @@ apex_source  str     "", annotated, file, middle or spotted
 split        str     "", train, val or test: the split published with the data set
 ===========  ======  =================================================================================
 
-Two optional entries of ``manifest.attrs`` let a builder leave rows out without hiding it: ``dropped`` (reason ->
-sample ids) is printed with every run, and ``release_counts`` (see `count`) holds the counts before rows were
-dropped, so that `check` compares the *release* with ``expects``, not what is left of it.
+Three optional entries of ``manifest.attrs`` let a builder leave rows out, or mend them, without hiding it:
+``dropped`` and ``corrected`` (reason -> sample ids) are printed with every run, and ``release_counts`` (see `count`)
+holds the counts before rows were dropped, so that `check` compares the *release* with ``expects``, not what is left
+of it.
 """
 
 from collections.abc import Mapping, Sequence
