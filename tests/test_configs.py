@@ -78,6 +78,15 @@ def test_every_data_set_goes_from_its_own_tiny_layout_to_batches(name, tmp_path)
     assert [data.classes[i] for i in batch["label"]] == labels.loc[batch["sample_id"]].tolist()
 
 
+def test_one_synthetic_part_makes_a_composite_synthetic(tmp_path):
+    data = instantiate(configure("data=megc2019", "debug=tiny", f"paths.runs={tmp_path}").data)
+    data.tiny(data.root)
+    (data.root / "SYNTHETIC.txt").unlink()  # as if three real folders lay there ...
+    (data.root / "samm" / "SYNTHETIC.txt").touch()  # ... and one was written by `write_tiny`
+    data.build()
+    assert data.synthetic
+
+
 def test_a_sample_equals_its_place_in_the_batch(tmp_path):
     data = instantiate(configure("data=fer2013", "debug=tiny", f"paths.runs={tmp_path}").data)
     data.tiny(data.root)

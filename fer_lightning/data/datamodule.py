@@ -68,6 +68,7 @@ class FERDataModule(pl.LightningDataModule):
         self.expects, self.expects_view = expects, expects_view
         self.pixel_range, self.batch_size, self.num_workers = tuple(pixel_range), batch_size, num_workers
         self.manifest: pd.DataFrame | None = None
+        self.tops: list[str] = []
         self.dropped: dict[str, int] = {}
         self.corrected: dict[str, int] = {}
         self.cache: Cache | None = None
@@ -76,8 +77,11 @@ class FERDataModule(pl.LightningDataModule):
 
     @property
     def synthetic(self) -> bool:
-        """Whether the raw folder was written by this project instead of recorded by somebody."""
-        return contract.is_synthetic(self.root)
+        """Whether anything of the raw data was written by this project instead of recorded by somebody.
+
+        A composite lies in several folders below its root; one synthetic folder makes all of it synthetic.
+        """
+        return contract.is_synthetic(self.root) or any(contract.is_synthetic(self.root / top) for top in self.tops)
 
     def build(self) -> pd.DataFrame:
         """Build, check and narrow the manifest.
@@ -85,8 +89,9 @@ class FERDataModule(pl.LightningDataModule):
         `dropped` then says why rows left it, `corrected` which annotation errors of the release were mended; both
         are ``{reason: number of samples}``.
         """
-        counted = not self.synthetic
         raw = self.builder(self.root)
+        self.tops = sorted({path.partition("/")[0] for path in raw["path"]})
+        counted = not self.synthetic
         raw = contract.check(raw, self.expects if counted else None, where=f"data={self.name}")
         self.corrected = {reason: len(ids) for reason, ids in raw.attrs.get("corrected", {}).items()}
         reported = {reason: len(ids) for reason, ids in raw.attrs.get("dropped", {}).items()}
