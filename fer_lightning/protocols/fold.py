@@ -169,7 +169,9 @@ def _trainer(cfg: DictConfig, fold: Fold, out: Path, seed: int, keeper: Any, lis
         folder = out / "checkpoints" / fold.name
         callbacks.append(ModelCheckpoint(folder, filename="last", every_n_epochs=every, enable_version_counter=False))
     keeps = any(isinstance(callback, pl.callbacks.Checkpoint) for callback in callbacks)
-    logger = instantiate(cfg.logger.logger, name=fold.name) if cfg.logger.logger else False
+    logger = False
+    if cfg.logger.logger:
+        logger = instantiate(cfg.logger.logger)(name=fold.name, save_dir=str(out / cfg.logger.name))
     return instantiate(
         options, callbacks=callbacks, logger=logger, default_root_dir=str(out), enable_checkpointing=keeps,
         enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0, log_every_n_steps=1,
