@@ -16,17 +16,15 @@ Source: Yan et al. 2014, PLoS ONE 9(1): e86041, doi:10.1371/journal.pone.0086041
 """
 
 import re
-import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import openpyxl
 import pandas as pd
 
-from fer_lightning.datasets import contract, synthetic
+from fer_lightning.datasets import contract, sheet, synthetic
 from fer_lightning.errors import DatasetError, DatasetNotFoundError
-from fer_lightning.functional.frames import index_frames, middle_frame, nearest_frames
+from fer_lightning.functional.frames import middle_frame
 
 EMOTIONS = ("happiness", "disgust", "repression", "surprise", "others", "sadness", "fear")
 SHEETS = {"2014": "CASME2-coding-20140508.xlsx", "2019": "CASME2-coding-20190701.xlsx"}
@@ -40,7 +38,6 @@ COLUMNS = {
     "offsetframe": "offset",
     "estimatedemotion": "emotion",
 }
-HEADER_ROWS = 30
 #: Header of the sheet of 2019 as `write_tiny` writes it; two columns have no name.
 TINY_HEADER = (
     "Subject",
@@ -93,8 +90,7 @@ def build_manifest(
     if apex not in ("annotated", "middle"):
         raise DatasetError(f"CASME II: apex={apex!r} must be 'annotated' or 'middle'")
     root = contract.require_root(root, "CASME II", HINT)
-    sheet = _find_sheet(root, release)
-    clips = read_sheet(sheet)
+    clips = read_sheet(_find_sheet(root, release))
     folder = _find_frames(root, frames)
     manifest = contract.fill(
         pd.DataFrame(
@@ -122,7 +118,7 @@ def build_manifest(
     elif unusable.any():
         dropped[NO_APEX] = manifest.loc[unusable, "sample_id"].tolist()
         manifest = manifest[~unusable].reset_index(drop=True)
-    _check_frames(root, manifest)
+    sheet.check_frames(root, manifest, _file_name, "complete the frames, or correct the sheet")
     manifest.attrs = {"release_counts": release_counts, "dropped": dropped}
     return manifest
 
@@ -138,8 +134,8 @@ def read_sheet(file: Path | str) -> pd.DataFrame:
             of order, or a clip that stands there twice; the row is named as Excel numbers it.
     """
     file = Path(file)
-    lines = list(enumerate(_cells(file), start=1))
-    header, columns = _header(file.name, lines[:HEADER_ROWS])
+    lines = list(enumerate(sheet.read_cells(file), start=1))
+    header, columns = sheet.find_header(file.name, lines, COLUMNS, " or ".join(SHEETS.values()), "CASME II")
     clips, seen = [], {}
     for number, cells in lines[header:]:
         values = {name: cells[place] if place < len(cells) else None for name, place in columns.items()}
@@ -159,38 +155,6 @@ def read_sheet(file: Path | str) -> pd.DataFrame:
     return table.astype(dict.fromkeys(contract.FRAME_COLUMNS, "Int64"))
 
 
-def _cells(file: Path) -> Iterator[tuple]:
-    try:
-        book = openpyxl.load_workbook(file, data_only=True)
-    except (zipfile.BadZipFile, KeyError, OSError) as error:
-        raise DatasetError(
-            f"{file.name} ({file.stat().st_size} bytes) is no readable xlsx: {error}; it is cut off, or a "
-            "Git-LFS pointer. Copy it again from the release"
-        ) from error
-    try:
-        yield from book.worksheets[0].iter_rows(values_only=True)
-    finally:
-        book.close()
-
-
-def _header(name: str, lines: list[tuple[int, tuple]]) -> tuple[int, dict[str, int]]:
-    """Row number of the header (first row is 1) and our column name -> place in the row."""
-    for number, cells in lines:
-        titles = [re.sub(r"\s+", "", str(cell)).lower() if cell is not None else "" for cell in cells]
-        if "subject" not in titles or "filename" not in titles:
-            continue
-        missing = [title for title in COLUMNS if title not in titles]
-        if missing:
-            raise DatasetError(
-                f"{name}: the header in row {number} has no column {missing}; found {[t for t in titles if t]}. "
-                f"Take the coding sheet of the release ({' or '.join(SHEETS.values())})"
-            )
-        return number, {ours: titles.index(title) for title, ours in COLUMNS.items()}
-    raise DatasetError(
-        f"{name}: no row with Subject and Filename among the first {HEADER_ROWS}; is this the coding sheet of CASME II?"
-    )
-
-
 def _clip(where: str, values: dict) -> dict:
     match = re.fullmatch(r"(?:sub)?([0-9]+)(?:\.0)?", str(values["subject"]).strip().lower())
     if match is None or values["clip"] is None:
@@ -201,9 +165,9 @@ def _clip(where: str, values: dict) -> dict:
     emotion = str(values["emotion"]).strip().lower()
     if emotion not in EMOTIONS:
         raise DatasetError(f"{where}: unknown emotion {values['emotion']!r}; expected one of {EMOTIONS}")
-    onset, offset = (_frame(where, name, values[name]) for name in ("onset", "offset"))
+    onset, offset = (sheet.frame_number(where, name, values[name]) for name in ("onset", "offset"))
     no_apex = values["apex"] is None or str(values["apex"]).strip() in ("", "/")
-    apex = pd.NA if no_apex else _frame(where, "apex", values["apex"])
+    apex = pd.NA if no_apex else sheet.frame_number(where, "apex", values["apex"])
     order = [onset, offset] if no_apex else [onset, apex, offset]
     if order != sorted(order):
         found = f"{onset}, {'/' if no_apex else apex}, {offset}"
@@ -218,11 +182,8 @@ def _clip(where: str, values: dict) -> dict:
     }
 
 
-def _frame(where: str, name: str, value: object) -> int:
-    match = re.fullmatch(r"([0-9]+)(?:\.0)?", str(value).strip())
-    if match is None:
-        raise DatasetError(f"{where}: the {name} frame must be a whole number, found {value!r}")
-    return int(match.group(1))
+def _file_name(subject: str, frame: int) -> str:
+    return f"img{frame}.jpg or reg_img{frame}.jpg"
 
 
 def _find_sheet(root: Path, release: int | str | None) -> Path:
@@ -252,32 +213,6 @@ def _find_frames(root: Path, frames: str | None) -> str:
         f"CASME II: the sheet is there, but no folder {' or '.join(names)} with the frames in {root}. "
         f"{contract.how_to_get(HINT)}"
     )
-
-
-def _check_frames(root: Path, manifest: pd.DataFrame) -> None:
-    """Every onset and apex must be a file; all clips are looked at before the first is reported."""
-    faults = []
-    for row in manifest.itertuples():
-        folder = root / row.path
-        if not folder.is_dir():
-            faults.append(f"{row.sample_id}: no folder {row.path}")
-            continue
-        try:
-            numbers = index_frames(item.name for item in folder.iterdir())
-        except ValueError as error:
-            raise DatasetError(f"{row.sample_id}: {row.path}: {error}; remove one of the two") from error
-        for what in ("onset", "apex"):
-            frame = getattr(row, what)
-            if frame not in numbers:
-                file = f"img{frame}.jpg or reg_img{frame}.jpg ({what})"
-                near = nearest_frames(numbers, frame) or "none at all"
-                faults.append(f"{row.sample_id}: no file {file} in {row.path}, nearest there: {near}")
-    if faults:
-        clips = {fault.partition(":")[0] for fault in faults}
-        raise DatasetError(
-            f"{'; '.join(faults[:3])}. {len(faults)} frames or folders of {len(clips)} clips are missing; complete the "
-            "frames, or correct the sheet"
-        )
 
 
 def write_tiny(root: Path | str, seed: int = 0) -> None:

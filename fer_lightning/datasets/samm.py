@@ -17,8 +17,6 @@ Davison et al. 2018, J. Imaging 4(10), doi:10.3390/jimaging4100119
 """
 
 import re
-import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,9 +24,9 @@ import numpy as np
 import openpyxl
 import pandas as pd
 
-from fer_lightning.datasets import contract, synthetic
+from fer_lightning.datasets import contract, sheet, synthetic
 from fer_lightning.errors import DatasetError, DatasetNotFoundError
-from fer_lightning.functional.frames import index_frames, middle_frame, nearest_frames
+from fer_lightning.functional.frames import middle_frame
 
 
 class Correction(NamedTuple):
@@ -58,7 +56,6 @@ COLUMNS = {
     "offsetframe": "offset",
     "estimatedemotion": "emotion",
 }
-HEADER_ROWS = 30
 NO_APEX = "no usable annotated apex (missing, equal to the onset, or outside onset to offset)"
 NO_FOLDER = "no folder with its frames"
 HINT = (
@@ -158,7 +155,8 @@ def build_manifest(
         manifest.loc[unusable, "apex_source"] = "middle"
     else:
         manifest = _drop(manifest, unusable, NO_APEX, dropped)
-    _check_frames(root, manifest)
+    cure = "complete the frames, correct the sheet, or leave clips without a folder out with data.builder.partial=true"
+    sheet.check_frames(root, manifest, _file_name, cure)
     manifest.attrs = {"release_counts": release_counts, "dropped": dropped, "corrected": corrected}
     return manifest
 
@@ -175,8 +173,8 @@ def read_sheet(file: Path | str) -> pd.DataFrame:
             numbers it.
     """
     file = Path(file)
-    lines = list(enumerate(_cells(file), start=1))
-    header, columns = _header(file.name, lines[:HEADER_ROWS])
+    lines = list(enumerate(sheet.read_cells(file), start=1))
+    header, columns = sheet.find_header(file.name, lines, COLUMNS, SHEET, "SAMM")
     clips, seen = [], {}
     for number, cells in lines[header:]:
         values = {name: cells[place] for name, place in columns.items()}
@@ -195,38 +193,6 @@ def read_sheet(file: Path | str) -> pd.DataFrame:
     return pd.DataFrame(clips).astype(dict.fromkeys(contract.FRAME_COLUMNS, "Int64"))
 
 
-def _cells(file: Path) -> Iterator[tuple]:
-    try:
-        book = openpyxl.load_workbook(file, data_only=True)
-    except (zipfile.BadZipFile, KeyError, OSError) as error:
-        raise DatasetError(
-            f"{file.name} ({file.stat().st_size} bytes) is no readable xlsx: {error}; it is cut off, or a Git-LFS "
-            "pointer. Copy it again from the release"
-        ) from error
-    try:
-        yield from book.worksheets[0].iter_rows(values_only=True)
-    finally:
-        book.close()
-
-
-def _header(name: str, lines: list[tuple[int, tuple]]) -> tuple[int, dict[str, int]]:
-    """Row number of the header (first row is 1) and our column name -> place in the row."""
-    for number, cells in lines:
-        titles = [re.sub(r"\s+", "", str(cell)).lower() if cell is not None else "" for cell in cells]
-        if "subject" not in titles or "filename" not in titles:
-            continue
-        missing = [title for title in COLUMNS if title not in titles]
-        if missing:
-            raise DatasetError(
-                f"{name}: the header in row {number} has no column {missing}; found {[t for t in titles if t]}. Take "
-                f"{SHEET} from the release"
-            )
-        return number, {ours: titles.index(title) for title, ours in COLUMNS.items()}
-    raise DatasetError(
-        f"{name}: no row with Subject and Filename among the first {HEADER_ROWS}; is this the sheet of SAMM?"
-    )
-
-
 def _clip(where: str, values: dict) -> dict:
     match = re.fullmatch(r"([0-9]+)(?:\.0)?", str(values["subject"]).strip())  # '006', or 6 where Excel saw a number
     subject, clip = f"{int(match.group(1)):03d}" if match else "", str(values["clip"]).strip()
@@ -238,24 +204,21 @@ def _clip(where: str, values: dict) -> dict:
     if emotion not in EMOTIONS:
         raise DatasetError(f"{where}: unknown emotion {values['emotion']!r}; expected one of {EMOTIONS}")
     no_apex = values["apex"] is None or str(values["apex"]).strip() in ("", "/")
-    onset, offset = (_frame(where, name, values[name]) for name in ("onset", "offset"))
+    onset, offset = (sheet.frame_number(where, name, values[name]) for name in ("onset", "offset"))
     if offset < onset:
         raise DatasetError(f"{where}: the offset {offset} lies before the onset {onset}; correct the sheet")
     return {
         "subject": subject,
         "clip": clip,
         "onset": onset,
-        "apex": pd.NA if no_apex else _frame(where, "apex", values["apex"]),
+        "apex": pd.NA if no_apex else sheet.frame_number(where, "apex", values["apex"]),
         "offset": offset,
         "emotion": emotion,
     }
 
 
-def _frame(where: str, name: str, value: object) -> int:
-    match = re.fullmatch(r"([0-9]+)(?:\.0)?", str(value).strip())
-    if match is None:
-        raise DatasetError(f"{where}: the {name} frame must be a whole number, found {value!r}")
-    return int(match.group(1))
+def _file_name(subject: str, frame: int) -> str:
+    return f"{subject}_{frame:05d}.jpg"
 
 
 def _correct(clips: pd.DataFrame, ids: pd.Series) -> tuple[list[str], dict[str, list[str]]]:
@@ -289,30 +252,6 @@ def _find_frames(root: Path, frames: str | None, subjects: np.ndarray) -> str:
     raise DatasetNotFoundError(
         f"SAMM: the sheet is there, but no folder {listed} with the frames in {root}. {contract.how_to_get(HINT)}"
     )
-
-
-def _check_frames(root: Path, manifest: pd.DataFrame) -> None:
-    """Every onset and apex must be a file; all clips are looked at before the first is reported."""
-    faults = []
-    for row in manifest.itertuples():
-        if not (root / row.path).is_dir():
-            faults.append(f"{row.sample_id}: no folder {row.path}")
-            continue
-        try:
-            numbers = index_frames(item.name for item in (root / row.path).iterdir())
-        except ValueError as error:
-            raise DatasetError(f"{row.sample_id}: {row.path}: {error}; remove one of the two") from error
-        for what, frame in (("onset", row.onset), ("apex", row.apex)):
-            if frame not in numbers:
-                near = nearest_frames(numbers, frame) or "none at all"
-                file = f"{row.subject}_{frame:05d}.jpg ({what})"
-                faults.append(f"{row.sample_id}: no file {file} in {row.path}, nearest there: {near}")
-    if faults:
-        clips = {fault.partition(":")[0] for fault in faults}
-        raise DatasetError(
-            f"{'; '.join(faults[:3])}. {len(faults)} frames or folders of {len(clips)} clips are missing; complete the "
-            "frames, correct the sheet, or leave clips without a folder out with data.builder.partial=true"
-        )
 
 
 def write_tiny(root: Path | str, seed: int = 0) -> None:

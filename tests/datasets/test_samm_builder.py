@@ -6,7 +6,7 @@ from pathlib import Path
 import openpyxl
 import pytest
 
-from fer_lightning.datasets import contract, samm
+from fer_lightning.datasets import contract, samm, sheet
 from fer_lightning.errors import DatasetError, DatasetNotFoundError
 
 FAULTY = ["samm/028/028_4_1", "samm/032/032_3_1"]
@@ -176,7 +176,8 @@ def test_the_real_sheet(fer_raw):
     file = fer_raw / "samm" / samm.SHEET
     if not file.is_file():
         pytest.skip(f"FER_RAW has no samm/{samm.SHEET}")
-    header, _ = samm._header(file.name, list(enumerate(samm._cells(file), start=1))[: samm.HEADER_ROWS])
+    lines = list(enumerate(sheet.read_cells(file), start=1))
+    header, _ = sheet.find_header(file.name, lines, samm.COLUMNS, samm.SHEET, "SAMM")
     assert header == 14
     table = samm.read_sheet(file)
     counts = {"anger": 57, "other": 26, "happiness": 26, "surprise": 15}
