@@ -14,7 +14,8 @@ def keep_freed_memory() -> bool:
     By default it asks the system for every block above 32 MB, and for many smaller ones, anew and gives it back
     at once; the kernel then zeroes each page on its first touch. A training step allocates and frees one such block per
     layer: 37 % of the processor time of ARCH-1 on faces of 48 pixels was spent in the kernel, and a step took .94 s
-    instead of .42 s (batch 256, 2 cores; `benchmarks/allocator.py`).
+    instead of .42 s (batch 256, 2 cores; `benchmarks/allocator.py`). The price: the process keeps its largest size
+    until it ends.
 
     Returns:
         True when it was done; False where there is no glibc (macOS, musl), where nothing is changed.
