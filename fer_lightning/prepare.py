@@ -50,8 +50,15 @@ def main(arguments: list[str] | None = None) -> int:
         f"{data.name}: manifest of {len(manifest):,} samples in {built - started:.1f} s, arrays "
         f"{data.cache.array.shape} {data.cache.array.dtype} in {seconds:.1f} s ({rate:,.0f} a second)"
     )
+    spent = data.cache.seconds
+    for part in (name for name in spent if name != "total"):
+        share = spent[part] / spent["total"]
+        print(f"  {part}: {spent[part]:.1f} s of {spent['total']:.1f} s, summed over processes ({share:.0%})")
     for reason, number in data.dropped.items():
         print(f"  left out: {number} ({reason})")
+    for remark, number in data.remarks.items():
+        named = data.cache.remarks.index[data.cache.remarks == remark][:3].tolist()
+        print(f"  {number} sample(s): {remark} {named}; index.csv there names all")
     print(data.cache.folder)
     return 0
 

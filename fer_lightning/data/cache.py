@@ -2,35 +2,36 @@
 
 Layout of one entry, ``<cache folder>/<data>-<key>/``::
 
-    array.npy      (N, C, H, W), row i belongs to line i of index.csv
-    index.csv      sample_id
-    recipe.json    what made it
+    array.npy      (N, ...), row i belongs to line i of index.csv
+    index.csv      sample_id, remark (see `preprocess.remark`)
+    recipe.json    what made it, and how many seconds each part of the work took
 
 The key hashes the recipe's class, VERSION and arguments, the manifest's rows and the size and time of the raw
-files, so a changed recipe or a changed raw file makes a new entry instead of reading a stale one. An entry is
-built under a temporary name and renamed when it is complete: a reader never sees half a cache.
+files, so a changed recipe or a changed raw file makes a new entry instead of reading a stale one. While an entry is
+built it has a hidden name beside the final one, and is renamed when it is complete: a reader never sees half a cache.
+Finished pieces are noted in a journal there, with the state of their raw files: a build that was killed, or that met a
+broken file which has been mended since, goes on and makes only what is missing.
 """
 
 import hashlib
 import json
 import os
-import shutil
-import uuid
+import sys
+from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock, Timeout
 
+from fer_lightning.data.pieces import cut, make_pieces
 from fer_lightning.errors import DatasetError, StorageError
 
 #: Columns of the manifest that decide what a recipe makes of a row.
 RECIPE_COLUMNS = ["sample_id", "path", "onset", "apex", "offset"]
-#: Rows made by one process at a time when the recipe has no containers to keep together.
-PIECE = 64
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,33 @@ class Cache:
 
     Attributes:
         folder: where it lies.
-        array: memory-mapped, shape ``(N, C, H, W)``.
-        rows: sample id -> row of ``array``.
+        array: memory-mapped, shape ``(N, ...)``.
+        sample_ids: of the rows of ``array``.
+        remarks: sample id -> remark of the recipe, for the samples that have one.
+        seconds: part of the work -> seconds, summed over processes; ``total`` is all of it.
     """
 
     folder: Path
     array: np.ndarray
-    rows: dict[str, int]
+    sample_ids: pd.Index
+    remarks: pd.Series
+    seconds: dict[str, float]
+
+    def numbers(self, sample_ids: pd.Series | list[str]) -> np.ndarray:
+        """Rows of ``array`` of these samples.
+
+        Raises:
+            DatasetError: a sample is not in this cache.
+        """
+        found = self.sample_ids.get_indexer(pd.Index(sample_ids))
+        if (found < 0).any():
+            lost = list(sample_ids)[int(np.argmax(found < 0))]
+            raise DatasetError(f"{self.folder}: the cache holds no sample {lost!r}; delete it and prepare it again")
+        return found
+
+    def counts(self) -> dict[str, int]:
+        """Remark -> number of samples."""
+        return dict(Counter(self.remarks))
 
 
 def prepare(
@@ -55,7 +76,7 @@ def prepare(
     cache_dir: Path,
     name: str,
     workers: int = 1,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda done, total: None,
 ) -> Cache:
     """Open the cache entry of these rows and this recipe; make it first if it is not there.
 
@@ -72,97 +93,129 @@ def prepare(
         DatasetError: the recipe could not read a raw file.
         StorageError: the entry could not be written.
     """
-    folder = Path(cache_dir) / f"{name}-{_key(manifest, recipe, root)}"
+    source = Source(manifest, recipe, Path(root))
+    folder = Path(cache_dir) / f"{name}-{source.key}"
     if not folder.is_dir():
-        _build(manifest, recipe, Path(root), folder, workers, progress)
-    ids = pd.read_csv(folder / "index.csv", dtype=str, keep_default_na=False)["sample_id"]
+        _build(source, folder, Path(cache_dir) / f".{name}-{source.plan}.part", workers, progress)
+    index = pd.read_csv(folder / "index.csv", dtype=str, keep_default_na=False)
+    remarks = index[index["remark"] != ""].set_index("sample_id")["remark"]
+    seconds = json.loads((folder / "recipe.json").read_text())["seconds"]
     array = np.load(folder / "array.npy", mmap_mode="r")
-    return Cache(folder, array, {sample: row for row, sample in enumerate(ids)})
+    return Cache(folder, array, pd.Index(index["sample_id"]), remarks, seconds)
 
 
-def _key(manifest: pd.DataFrame, recipe: object, root: Path) -> str:
-    digest = hashlib.sha256(json.dumps(_describe(recipe), sort_keys=True).encode())
-    digest.update(str(Path(root).resolve()).encode())
-    digest.update(manifest[RECIPE_COLUMNS].to_csv(index=False).encode())
-    for path in sorted({p.partition("#")[0] for p in manifest["path"]}):
-        file = Path(root) / path
-        if file.exists():
-            state = file.stat()
-            digest.update(f"{path} {state.st_size} {state.st_mtime_ns}".encode())
-    return digest.hexdigest()[:16]
+class Source:
+    """What an entry is made of, and its names.
+
+    Attributes:
+        plan: hash of recipe, rows and raw folder: names the work.
+        states: size and time of each row's raw file (or container), int64, ``(N, 2)``.
+        key: hash of plan and states: names the result.
+    """
+
+    def __init__(self, manifest: pd.DataFrame, recipe: object, root: Path) -> None:
+        self.manifest, self.recipe, self.root = manifest, recipe, root
+        digest = hashlib.sha256(json.dumps(describe(recipe), sort_keys=True).encode())
+        digest.update(str(root.resolve()).encode())
+        digest.update(pd.util.hash_pandas_object(manifest[RECIPE_COLUMNS], index=False).to_numpy().tobytes())
+        self.plan = digest.hexdigest()[:16]
+        code, files = pd.factorize(manifest["path"].str.partition("#")[0])
+        self.states = np.array([_state(root / file) for file in files], dtype=np.int64)[code]
+        digest.update(self.states.tobytes())
+        for file in getattr(recipe, "raw_files", []):
+            digest.update(f"{file} {_state(root / file)}".encode())
+        self.key = digest.hexdigest()[:16]
+
+    def state(self, rows: np.ndarray) -> str:
+        """Hash of the raw files of some rows."""
+        digest = hashlib.sha256(self.states[rows].tobytes())
+        digest.update(repr([_state(self.root / file) for file in getattr(self.recipe, "raw_files", [])]).encode())
+        return digest.hexdigest()[:16]
 
 
-def _describe(recipe: object) -> dict:
+def _state(file: Path) -> tuple[int, int]:
+    """Size and time of a file; of a missing one, which the recipe will complain about, something else."""
+    try:
+        state = os.stat(file)
+    except FileNotFoundError:
+        return -1, -1
+    return state.st_size, state.st_mtime_ns
+
+
+def describe(recipe: object) -> dict:
     kind = type(recipe)
     return {"recipe": f"{kind.__module__}.{kind.__qualname__}", "version": kind.VERSION} | {
         name: value if isinstance(value, int | float | str | bool | None) else repr(value)
         for name, value in sorted(vars(recipe).items())
+        if not name.startswith("_")
     }
 
 
-def _pieces(manifest: pd.DataFrame, recipe: object) -> list[list[int]]:
-    """Row numbers cut into pieces; rows of one container stay together, so it is read once."""
-    keys = manifest["path"].map(recipe.chunk_key)
-    pieces: list[list[int]] = []
-    for key in keys.unique():
-        rows = np.flatnonzero(keys == key).tolist()
-        size = len(rows) if key else PIECE
-        pieces += [rows[start : start + size] for start in range(0, len(rows), size)]
-    return pieces
-
-
-def _make_piece(recipe: object, root: Path, rows: pd.DataFrame, numbers: list[int], file: Path) -> int:
-    array = np.load(file, mmap_mode="r+")
-    made = -1
-    for made, image in enumerate(recipe.make(root, rows)):
-        if image.shape != recipe.shape:
-            raise DatasetError(
-                f"{rows['sample_id'].iloc[made]}: {type(recipe).__name__} made an array of shape {image.shape}, "
-                f"expected {recipe.shape}"
-            )
-        array[numbers[made]] = image
-    if made + 1 != len(rows):
-        raise DatasetError(f"{type(recipe).__name__} made {made + 1} arrays for {len(rows)} rows")
-    array.flush()
-    return len(rows)
-
-
-def _build(manifest, recipe, root, folder, workers, progress) -> None:
-    part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+def _build(source: Source, folder: Path, part: Path, workers: int, progress: Progress) -> None:
     try:
-        part.mkdir(parents=True)
-        shape = (len(manifest), *recipe.shape)
-        np.lib.format.open_memmap(part / "array.npy", mode="w+", dtype=recipe.dtype, shape=shape).flush()
-        _make_all(manifest, recipe, root, part / "array.npy", workers, progress)
-        manifest[["sample_id"]].to_csv(part / "index.csv", index=False)
-        (part / "recipe.json").write_text(json.dumps(_describe(recipe), indent=2) + "\n")
+        part.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(part.with_suffix(".lock"))
         try:
-            os.rename(part, folder)
-        except OSError:
-            if not folder.is_dir():  # not there: a real failure; there: another process was quicker
-                raise
+            lock.acquire(blocking=False)
+        except Timeout:
+            print(f"another process is making {folder.name}; waiting for it", file=sys.stderr)
+            lock.acquire()
+        try:
+            if not folder.is_dir():
+                _fill(source, part, workers, progress)
+                os.rename(part, folder)
+        finally:
+            lock.release()
     except OSError as error:
         if isinstance(error, DatasetError | FileNotFoundError):
             raise
         raise StorageError(f"the cache could not be written to {folder}: {error}") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
-def _make_all(manifest, recipe, root, file, workers, progress) -> None:
-    pieces = _pieces(manifest, recipe)
-    total, done = len(manifest), 0
-    if workers <= 1 or len(pieces) == 1:
-        for numbers in pieces:
-            done += _make_piece(recipe, root, manifest.iloc[numbers], numbers, file)
-            progress(done, total)
-        return
-    with ProcessPoolExecutor(min(workers, len(pieces)), mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(_make_piece, recipe, root, manifest.iloc[n], n, file) for n in pieces]
-        try:
-            for job in as_completed(jobs):
-                done += job.result()
-                progress(done, total)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+def _fill(source: Source, part: Path, workers: int, progress: Progress) -> None:
+    """Make all pieces that the journal does not hold as their raw files are now, then index and description."""
+    manifest, array, journal = source.manifest, part / "array.npy", part / "journal.jsonl"
+    if not journal.is_file():
+        part.mkdir(exist_ok=True)
+        _reserve(array, np.dtype(source.recipe.dtype), (len(manifest), *source.recipe.shape))
+        journal.touch()
+    pieces = cut(manifest["path"], source.recipe.chunk_key)
+    noted = _read_journal(journal)
+    finished = {number: made for number, made in noted.items() if made["state"] == source.state(pieces[number])}
+    todo = [number for number in range(len(pieces)) if number not in finished]
+    done = sum(len(pieces[number]) for number in finished)
+    progress(done, len(manifest))
+    with journal.open("a") as lines:
+        lines.write("\n")  # ends what a killed process left torn
+        for number, made in make_pieces(source.recipe, source.root, manifest, pieces, todo, array, workers):
+            finished[number] = made
+            lines.write(json.dumps({"piece": number, "state": source.state(pieces[number]), **made}) + "\n")
+            lines.flush()
+            done += len(pieces[number])
+            progress(done, len(manifest))
+    remarks, seconds = np.full(len(manifest), "", dtype=object), Counter()
+    for number, made in finished.items():
+        for place, remark in made["remarks"].items():
+            remarks[pieces[number][int(place)]] = remark
+        seconds.update(made["seconds"])
+    manifest[["sample_id"]].assign(remark=remarks).to_csv(part / "index.csv", index=False)
+    rounded = {name: round(value, 3) for name, value in seconds.items()}
+    (part / "recipe.json").write_text(json.dumps(describe(source.recipe) | {"seconds": rounded}, indent=2) + "\n")
+    journal.unlink()
+
+
+def _reserve(file: Path, dtype: np.dtype, shape: tuple[int, ...]) -> None:
+    """An array file of zeros whose space is taken at once: on a full disk a memory map kills the process later."""
+    np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape).flush()
+    with file.open("r+b") as opened:
+        os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+
+
+def _read_journal(file: Path) -> dict[int, dict]:
+    """Piece -> what was noted of it; a line that a killed process left torn is passed over, its piece made again."""
+    noted = {}
+    for line in file.read_text().splitlines(keepends=True):
+        if line.endswith("}\n"):
+            made = json.loads(line)
+            noted[made.pop("piece")] = made
+    return noted

@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from fer_lightning.data.cache import Cache, prepare
-from fer_lightning.data.dataset import Batch, EpochSampler, FERDataset, to_device, whole_batch
+from fer_lightning.data.dataset import Batch, EpochSampler, FERDataset, Transform, to_device, whole_batch
 from fer_lightning.datasets import contract
 from fer_lightning.errors import ConfigError
 from fer_lightning.functional.folds import Fold
@@ -25,10 +25,11 @@ class FERDataModule(pl.LightningDataModule):
     Args:
         name: name of the data set (and of its YAML).
         root: raw folder.
-        kind: what the input shows, `face` or `flow`; checked against the model's `needs.kind`.
+        kind: what the input shows, `face`, `flow`, `pose`, `face_clip` or `pose_clip`; checked against the model's
+            `needs.kind`.
         builder: raw folder -> manifest.
         tiny: writes a synthetic raw folder (`debug=tiny`).
-        classes: class names in index order.
+        classes: class names in index order; empty where samples have targets and no label.
         relabel: raw label -> class name, for labels that are merged or renamed.
         where: manifest column -> accepted values.
         expects: counts of the complete release, see `contract.check`; not asked of synthetic data.
@@ -38,6 +39,9 @@ class FERDataModule(pl.LightningDataModule):
         pixel_range: what pixels 0..255 are mapped to.
         batch_size: samples a step.
         num_workers: loader processes; 0 is fastest for arrays from the cache without augmentation.
+        targets: numeric columns of the manifest that a network is to predict, e.g. valence and arousal; rows without
+            them are left out.
+        spotter: recipe that finds the apex of clips whose builder left it open (`apex: spot`).
     """
 
     def __init__(
@@ -57,6 +61,8 @@ class FERDataModule(pl.LightningDataModule):
         pixel_range: Sequence[float],
         batch_size: int,
         num_workers: int,
+        targets: Sequence[str] | None = None,
+        spotter: object | None = None,
     ) -> None:
         super().__init__()
         if list(recipe.channels) != list(channels):
@@ -67,13 +73,15 @@ class FERDataModule(pl.LightningDataModule):
         self.relabel, self.where = dict(relabel or {}), dict(where or {})
         self.expects, self.expects_view = expects, expects_view
         self.pixel_range, self.batch_size, self.num_workers = tuple(pixel_range), batch_size, num_workers
+        self.targets, self.spotter = list(targets or []), spotter
         self.manifest: pd.DataFrame | None = None
         self.tops: list[str] = []
+        self.release = ""
         self.dropped: dict[str, int] = {}
         self.corrected: dict[str, int] = {}
+        self.remarks: dict[str, int] = {}
         self.cache: Cache | None = None
         self.fold: Fold | None = None
-        self.transform: Callable | None = None
 
     @property
     def synthetic(self) -> bool:
@@ -87,44 +95,98 @@ class FERDataModule(pl.LightningDataModule):
         """Build, check and narrow the manifest.
 
         `dropped` then says why rows left it, `corrected` which annotation errors of the release were mended; both
-        are ``{reason: number of samples}``.
+        are ``{reason: number of samples}``. `release` is the one of ``expects`` that it is.
         """
         raw = self.builder(self.root)
         self.tops = sorted({path.partition("/")[0] for path in raw["path"]})
         counted = not self.synthetic
         raw = contract.check(raw, self.expects if counted else None, where=f"data={self.name}")
+        self.release = raw.attrs.get("release", "")
         self.corrected = {reason: len(ids) for reason, ids in raw.attrs.get("corrected", {}).items()}
         reported = {reason: len(ids) for reason, ids in raw.attrs.get("dropped", {}).items()}
         rows, dropped = contract.view(raw, classes=self.classes, relabel=self.relabel, where=self.where)
         self.dropped = reported | dropped
+        rows, without = self._with_targets(rows)
+        self.dropped |= without
         expected = self.expects_view if counted else None
         self.manifest = contract.check(rows, expected, where=f"data={self.name} (after selecting classes)")
         return self.manifest
 
+    def _with_targets(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
+        unknown = [name for name in self.targets if name not in rows.columns]
+        if unknown:
+            raise ConfigError(f"data.targets names {unknown}; the manifest has the columns {list(rows.columns)}")
+        lost = rows[self.targets].isna().any(axis=1)
+        without = {f"without {' and '.join(self.targets)}": int(lost.sum())} if lost.any() else {}
+        return rows[~lost].reset_index(drop=True), without
+
+    def spot(self, cache_dir: Path, workers: int = 1, progress: Callable[[int, int], None] | None = None) -> None:
+        """Fill in the apex of clips whose builder left it to `spotter`; what was found is cached.
+
+        Raises:
+            ConfigError: the data set has no spotter.
+        """
+        rows = self.manifest
+        open_ = (rows["apex_source"] == "spotted") & rows["apex"].isna()
+        if not open_.any():
+            return
+        if self.spotter is None:
+            raise ConfigError(f"data={self.name}: {int(open_.sum())} clips have no apex and data.spotter is not set")
+        options = {} if progress is None else {"progress": progress}
+        found = prepare(rows[open_], self.spotter, self.root, cache_dir, f"{self.name}-apex", workers, **options)
+        apex = found.array[found.numbers(rows.loc[open_, "sample_id"]), 0]
+        rows.loc[open_, "apex"] = apex.astype("int64")
+        self.remarks |= found.counts()
+        self.manifest = contract.check(rows, where=f"data={self.name} (after spotting the apex)")
+
     def prepare(self, cache_dir: Path, workers: int = 1, progress: Callable[[int, int], None] | None = None) -> None:
-        """Open the cache of the manifest's rows; make it first where it is missing."""
+        """Open the cache of the manifest's rows; make it first where it is missing.
+
+        `remarks` then says what its recipes remarked about samples, as ``{remark: number of samples}``.
+        """
+        self.spot(cache_dir, workers, progress)
         options = {} if progress is None else {"progress": progress}
         self.cache = prepare(self.manifest, self.recipe, self.root, cache_dir, self.name, workers, **options)
+        self.remarks |= self.cache.counts()
 
-    def use_fold(self, fold: Fold, seed: int, transform: Callable | None = None) -> None:
+    def use_fold(
+        self,
+        fold: Fold,
+        seed: int,
+        transform: Transform | None = None,
+        evaluate: Transform | None = None,
+        views: Callable | None = None,
+    ) -> None:
         """Point the loaders at one fold.
 
         Args:
             fold: train, val and test sample ids.
-            seed: of the order of the training samples.
-            transform: augmentation of training samples, uint8 ``(C, H, W)`` to the same.
+            seed: of the order of the training samples and of their augmentation.
+            transform: augmentation of training samples.
+            evaluate: what samples go through that are not trained on, e.g. a centre crop.
+            views: test-time views of those, made of the sample as cached; predictions then come from them.
         """
-        self.fold, self.fold_seed, self.transform = fold, seed, transform
+        self.fold, self.fold_seed = fold, seed
+        self.transform, self.evaluate, self.views = transform, evaluate, views
         self.by_id = self.manifest.set_index("sample_id", drop=False)
 
-    def loader(self, part: str) -> DataLoader:
-        """Loader over ``train``, ``val`` or ``test`` ids of the fold; only ``train`` is shuffled and augmented."""
+    def loader(self, part: str, views: bool = False) -> DataLoader:
+        """Loader over ``train``, ``val`` or ``test`` ids of the fold; only ``train`` is shuffled and augmented.
+
+        Args:
+            part: which ids.
+            views: make the fold's test-time views of each sample, where it has some, instead of `evaluate`.
+        """
         ids = getattr(self.fold, part)
         train = part == "train"
         # Batch norm cannot estimate anything from a single sample, so a last batch of one waits for another epoch.
         lone = train and len(ids) > self.batch_size and len(ids) % self.batch_size == 1
-        transform = self.transform if train else None
-        dataset = FERDataset(self.cache, self.by_id.loc[list(ids)], self.classes, self.pixel_range, transform)
+        views = self.views if views else None
+        transform = self.transform if train else None if views else self.evaluate
+        dataset = FERDataset(
+            self.cache, self.by_id.loc[list(ids)], self.classes, self.pixel_range, self.targets, self.fold_seed,
+            transform, views,
+        )  # fmt: skip
         return DataLoader(
             dataset,
             batch_size=self.batch_size,
@@ -148,7 +210,7 @@ class FERDataModule(pl.LightningDataModule):
 
     def predict_dataloader(self) -> DataLoader:
         """Test samples of the fold. `Trainer.fit` never asks for them."""
-        return self.loader("test")
+        return self.loader("test", views=True)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Move the tensors; Lightning's own way would walk through every sample id."""

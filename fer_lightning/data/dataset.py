@@ -11,21 +11,29 @@ from torch.utils.data import Dataset, Sampler
 from fer_lightning.data.cache import Cache
 
 Batch = dict[str, Tensor | list[str]]
+Transform = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 class FERDataset(Dataset):
     """Rows of a manifest, as samples or whole batches out of the cache.
 
-    A sample is ``{"input": float32 (C, H, W), "label": int, "sample_id": str}``; a batch has the same keys
-    with a leading batch axis and a list of ids. `DataLoader` asks `__getitems__` for a whole batch at once,
-    which reads and converts all its rows in one step instead of sample by sample.
+    A sample is ``{"input": float32 (C, ...), "label": int, "sample_id": str}``, with ``"target": float32 (T,)`` where
+    the data set has targets and ``"input": (K, C, ...)`` where it has K views. A batch has the same keys with a
+    leading batch axis and a list of ids. `DataLoader` asks `__getitems__` for a whole batch at once, which reads and
+    converts all its rows in one step instead of sample by sample.
+
+    An index may carry the epoch, as ``epoch * len(self) + place`` (see `EpochSampler`): what a sample becomes is a
+    function of seed, epoch and sample, whichever process loads it.
 
     Args:
-        cache: opened cache; uint8 arrays hold pixels 0..255.
+        cache: opened cache; uint8 arrays hold pixels 0..255, others are handed on as they are.
         rows: manifest rows, in the order of this dataset's indices.
-        classes: class names; a label is the place of its name in this list.
+        classes: class names; a label is the place of its name in this list, -1 for a row without label.
         pixel_range: what 0 and 255 are mapped to, e.g. ``(0, 1)``.
-        transform: optional, uint8 array ``(C, H, W)`` to the same, applied before scaling.
+        targets: numeric columns of the manifest.
+        seed: of the transform.
+        transform: optional, ``(array, numpy generator) -> array`` of the cache's type, before scaling.
+        views: optional, array to ``(K, ...)`` arrays of the same type.
     """
 
     def __init__(
@@ -34,40 +42,46 @@ class FERDataset(Dataset):
         rows: pd.DataFrame,
         classes: Sequence[str],
         pixel_range: Sequence[float],
-        transform: Callable[[np.ndarray], np.ndarray] | None = None,
+        targets: Sequence[str] = (),
+        seed: int = 0,
+        transform: Transform | None = None,
+        views: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> None:
-        place = {name: index for index, name in enumerate(classes)}
+        place = {name: index for index, name in enumerate(classes)} | {"": -1}
         self.sample_ids = rows["sample_id"].tolist()
         self.labels = torch.tensor([place[name] for name in rows["label"]], dtype=torch.long)
-        self.array = cache.array
-        self.numbers = np.array([cache.rows[sample] for sample in self.sample_ids], dtype=np.int64)
+        self.targets = torch.tensor(rows[list(targets)].to_numpy(np.float32)) if targets else None
+        self.array, self.numbers = cache.array, cache.numbers(self.sample_ids)
         low, high = map(float, pixel_range)
-        self.low, self.scale = low, (high - low) / 255.0
-        self.transform = transform
+        pixels = cache.array.dtype == np.uint8
+        self.low, self.scale = (low, (high - low) / 255.0) if pixels else (0.0, 1.0)
+        self.seed, self.transform, self.views = seed, transform, views
 
     def __len__(self) -> int:
         return len(self.sample_ids)
 
     def __getitem__(self, index: int) -> dict:
         batch = self.__getitems__([index])
-        return {
-            "input": batch["input"][0],
-            "label": int(batch["label"][0]),
-            "sample_id": batch["sample_id"][0],
-        }
+        return {key: values[0] for key, values in batch.items()} | {"label": int(batch["label"][0])}
 
     def __getitems__(self, indices: list[int]) -> Batch:
-        pixels = self.array[self.numbers[indices]]
+        epochs, places = np.divmod(indices, len(self))
+        arrays = self.array[self.numbers[places]]
         if self.transform is not None:
-            pixels = np.stack([self.transform(image) for image in pixels])
-        inputs = torch.from_numpy(pixels).to(torch.float32)
+            keys = zip(epochs.tolist(), places.tolist(), strict=True)
+            generators = (np.random.default_rng([self.seed, *key]) for key in keys)
+            arrays = np.stack([self.transform(*pair) for pair in zip(arrays, generators, strict=True)])
+        if self.views is not None:
+            arrays = np.stack([self.views(array) for array in arrays])
+        inputs = torch.from_numpy(arrays).to(torch.float32)
         if (self.low, self.scale) != (0.0, 1.0):
             inputs = inputs.mul_(self.scale).add_(self.low)
-        return {
+        batch = {
             "input": inputs,
-            "label": self.labels[indices],
-            "sample_id": [self.sample_ids[index] for index in indices],
+            "label": self.labels[places],
+            "sample_id": [self.sample_ids[place] for place in places],
         }
+        return batch if self.targets is None else batch | {"target": self.targets[places]}
 
 
 def whole_batch(batch: Batch) -> Batch:
@@ -84,7 +98,7 @@ class EpochSampler(Sampler[int]):
     """A permutation per epoch that depends on ``seed`` and ``epoch`` only.
 
     So a fold trained alone, among others, or resumed in the middle sees its samples in the same order,
-    whatever else has drawn random numbers before.
+    whatever else has drawn random numbers before. It gives ``epoch * size + place``, see `FERDataset`.
     """
 
     def __init__(self, size: int, seed: int) -> None:
@@ -99,4 +113,4 @@ class EpochSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         generator = np.random.default_rng([self.seed, self.epoch])
-        return iter(generator.permutation(self.size).tolist())
+        return iter((self.epoch * self.size + generator.permutation(self.size)).tolist())

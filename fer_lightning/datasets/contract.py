@@ -18,6 +18,8 @@ apex_source  str     "", annotated, file, middle or spotted
 split        str     "", train, val or test: the split published with the data set
 ===========  ======  =================================================================================
 
+Further columns are kept. ``valence`` and ``arousal`` are float, -1 to 1; a row that has both may have the label "".
+
 Three optional entries of ``manifest.attrs`` let a builder leave rows out, or mend them, without hiding it:
 ``dropped`` and ``corrected`` (reason -> sample ids) are printed with every run, and ``release_counts`` (see `count`)
 holds the counts before rows were dropped, so that `check` compares the *release* with ``expects``, not what is left
@@ -45,7 +47,8 @@ COLUMNS = [
     "split",
 ]
 TEXT_COLUMNS = [column for column in COLUMNS if column not in FRAME_COLUMNS]
-REQUIRED_TEXT = ["sample_id", "dataset", "path", "label"]
+REQUIRED_TEXT = ["sample_id", "dataset", "path"]
+VALENCE_AROUSAL = ["valence", "arousal"]
 SPLITS = ("", "train", "val", "test")
 APEX_SOURCES = ("", "annotated", "file", "middle", "spotted")
 
@@ -73,7 +76,7 @@ def check(manifest: pd.DataFrame, expects: Mapping[str, Any] | None = None, *, w
 
     Returns:
         The manifest with columns in the order of `COLUMNS` (further ones behind), their types, a new index, and
-        its ``attrs`` kept.
+        its ``attrs`` kept; ``attrs["release"]`` names the one of ``releases`` that fits.
 
     Raises:
         DatasetError: naming the first offending row, or the counts found and expected.
@@ -91,7 +94,8 @@ def check(manifest: pd.DataFrame, expects: Mapping[str, Any] | None = None, *, w
     _check_rows(manifest, where)
     manifest.attrs = attrs
     if expects:
-        _check_counts(attrs.get("release_counts") or count(manifest), expects, where)
+        release = _check_counts(attrs.get("release_counts") or count(manifest), expects, where)
+        manifest.attrs = attrs | {"release": release}
     return manifest
 
 
@@ -106,7 +110,7 @@ def view(
 
     Args:
         manifest: a checked manifest.
-        classes: class names to keep, in index order.
+        classes: class names to keep, in index order; none where samples are not labelled: every row is kept.
         relabel: label of the data set -> class name; labels that are not named keep their name.
         where: column -> accepted value, or list of accepted values.
 
@@ -125,6 +129,10 @@ def view(
         for value, number in rows.loc[~kept, column].value_counts().sort_index().items():
             dropped[f"{column} {value!r}"] = int(number)
         rows = rows[kept]
+    if not classes:
+        rows = rows.reset_index(drop=True)
+        rows.attrs = {}
+        return rows, dropped
     relabel = dict(relabel or {})
     labels = rows["label"].map(lambda label: relabel.get(label, label))
     kept = labels.isin(list(classes))
@@ -207,6 +215,7 @@ def _check_rows(manifest: pd.DataFrame, where: str) -> None:
     ids = manifest["sample_id"]
     for column in REQUIRED_TEXT:
         _refuse(ids, manifest[column] == "", where, f"column {column!r} is empty")
+    _refuse(ids, (manifest["label"] == "") & ~_measured(manifest, ids, where), where, "column 'label' is empty")
     twice = ids[ids.duplicated()]
     if len(twice):
         paths = manifest.loc[ids == twice.iloc[0], "path"].tolist()[:3]
@@ -229,21 +238,33 @@ def _check_rows(manifest: pd.DataFrame, where: str) -> None:
             )
 
 
+def _measured(manifest: pd.DataFrame, ids: pd.Series, where: str) -> pd.Series:
+    """Which rows have valence and arousal."""
+    measured = pd.Series(set(VALENCE_AROUSAL) <= set(manifest.columns), index=manifest.index)
+    for column in VALENCE_AROUSAL:
+        if column in manifest.columns:
+            values = manifest[column]
+            _refuse(ids, values.notna() & ~values.between(-1, 1), where, f"{column} must be in -1..1", values)
+            measured &= values.notna()
+    return measured
+
+
 def _refuse(ids: pd.Series, wrong: pd.Series, where: str, rule: str, values: pd.Series | None = None) -> None:
     if wrong.any():
         first = int(wrong.to_numpy().argmax())
-        found = "" if values is None else f", found {values.iloc[first]!r}"
+        found = "" if values is None else f", found {values.tolist()[first]!r}"
         raise DatasetError(f"{where}: {rule}{found} ({int(wrong.sum())} rows, first: {ids.iloc[first]!r}, row {first})")
 
 
-def _check_counts(found: Mapping[str, Any], expects: Mapping[str, Any], where: str) -> None:
+def _check_counts(found: Mapping[str, Any], expects: Mapping[str, Any], where: str) -> str:
+    """The name of the release whose counts these are; "" where only one is known."""
     releases = expects.get("releases") or {"": {}}
     shared = {key: value for key, value in expects.items() if key != "releases"}
     failed = {}
     for name, counts in releases.items():
         failed[name] = _differences(found, {**shared, **counts})
         if not failed[name]:
-            return
+            return name
     listed = "; ".join(f"release {name}: {', '.join(d)}" if name else ", ".join(d) for name, d in failed.items())
     raise DatasetError(
         f"{where}: {listed}. Is the raw folder complete, and is this the release that the data config names? "

@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_lightning.data.cache import PIECE, prepare
+from fer_lightning.data.cache import prepare
+from fer_lightning.data.pieces import PIECE
 from fer_lightning.datasets import contract
 from fer_lightning.errors import DatasetError, StorageError
-from fer_lightning.preprocess.face_gray import FaceGray
+from fer_lightning.preprocess.face import Face
+from fer_lightning.preprocess.remark import Remarked
 
 NUMBER = 2 * PIECE + 5  # three pieces, the last one short
 
@@ -32,7 +34,26 @@ def raw(tmp_path) -> tuple[Path, pd.DataFrame]:
 
 
 def values(cache) -> dict[str, int]:
-    return {sample: int(cache.array[row].max()) for sample, row in cache.rows.items()}
+    return {sample: int(cache.array[row].max()) for row, sample in enumerate(cache.sample_ids)}
+
+
+def entries(folder: Path) -> list[str]:
+    """What a reader would find: everything else is hidden."""
+    return sorted(item.name for item in folder.iterdir() if not item.name.startswith("."))
+
+
+class Counting(Face):
+    """Counts what it makes; pictures with a grey value below `dark` are remarked."""
+
+    def __init__(self, dark: int = 0) -> None:
+        super().__init__()
+        self.dark, self._made, self._seconds = dark, 0, {"counting": 0.0}
+
+    def make(self, root, rows):
+        for array in super().make(root, rows):
+            self._made += 1
+            self._seconds["counting"] += 1e-9
+            yield Remarked(array, "too dark") if array.max() < self.dark else array
 
 
 EXPECTED = {f"toy/{number}": number for number in range(NUMBER)}
@@ -42,22 +63,22 @@ EXPECTED = {f"toy/{number}": number for number in range(NUMBER)}
 def test_every_sample_finds_its_own_array(raw, tmp_path, workers):
     root, manifest = raw
     told = []
-    cache = prepare(manifest, FaceGray(), root, tmp_path / "cache", "toy", workers, lambda *t: told.append(t))
+    cache = prepare(manifest, Face(), root, tmp_path / "cache", "toy", workers, lambda *t: told.append(t))
     assert values(cache) == EXPECTED
     assert cache.array.dtype == np.uint8
     assert told[-1] == (NUMBER, NUMBER)
-    assert len(told) == 3
+    assert [done for done, _ in told] in ([0, 64, 128, 133], [0, 64, 69, 133], [0, 5, 69, 133])
 
 
 def test_another_recipe_or_a_changed_raw_file_makes_another_entry(raw, tmp_path):
     root, manifest = raw
-    first = prepare(manifest, FaceGray(), root, tmp_path / "cache", "toy")
-    assert prepare(manifest, FaceGray(), root, tmp_path / "cache", "toy").folder == first.folder
-    assert prepare(manifest, FaceGray(size=40), root, tmp_path / "cache", "toy").folder != first.folder
+    first = prepare(manifest, Face(), root, tmp_path / "cache", "toy")
+    assert prepare(manifest, Face(), root, tmp_path / "cache", "toy").folder == first.folder
+    assert prepare(manifest, Face(size=40), root, tmp_path / "cache", "toy").folder != first.folder
     cv2.imwrite(str(root / "7.png"), np.full((48, 48), 200, np.uint8))
     later = os.stat(root / "7.png").st_mtime_ns + 1_000_000
     os.utime(root / "7.png", ns=(later, later))
-    changed = prepare(manifest, FaceGray(), root, tmp_path / "cache", "toy")
+    changed = prepare(manifest, Face(), root, tmp_path / "cache", "toy")
     assert changed.folder != first.folder
     assert values(changed)["toy/7"] == 200
 
@@ -66,20 +87,56 @@ def test_a_broken_picture_leaves_no_entry_and_is_named(raw, tmp_path):
     root, manifest = raw
     (root / "9.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
     with pytest.raises(DatasetError, match=r"9\.png"):
-        prepare(manifest, FaceGray(), root, tmp_path / "cache", "toy", workers=2)
-    assert list((tmp_path / "cache").iterdir()) == []
+        prepare(manifest, Face(), root, tmp_path / "cache", "toy", workers=2)
+    assert entries(tmp_path / "cache") == []
+
+
+def test_a_build_that_stopped_goes_on_and_makes_only_what_is_missing(raw, tmp_path):
+    root, manifest = raw
+    broken = manifest["path"].iloc[PIECE]  # the first of the second piece
+    whole = (root / broken).read_bytes()
+    (root / broken).write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    with pytest.raises(DatasetError, match=broken):
+        prepare(manifest, Counting(), root, tmp_path / "cache", "toy")
+    (root / broken).write_bytes(whole)
+    recipe, told = Counting(), []
+    journal = next((tmp_path / "cache").glob(".*.part")) / "journal.jsonl"
+    journal.write_text(journal.read_text() + '{"piece": 1, "sta')  # as a killed process leaves it
+    cache = prepare(manifest, recipe, root, tmp_path / "cache", "toy", progress=lambda *t: told.append(t))
+    assert recipe._made == NUMBER - PIECE
+    assert told[0] == (PIECE, NUMBER)
+    assert values(cache) == EXPECTED
+    assert entries(tmp_path / "cache") == [cache.folder.name]
+
+
+def test_what_a_recipe_remarks_is_kept_and_counted(raw, tmp_path):
+    root, manifest = raw
+    for _ in range(2):  # made, then opened
+        cache = prepare(manifest, Counting(dark=3), root, tmp_path / "cache", "toy", workers=1)
+        assert cache.counts() == {"too dark": 3}
+        assert cache.remarks.to_dict() == {f"toy/{number}": "too dark" for number in range(3)}
+        assert values(cache) == EXPECTED
+        assert 0 <= cache.seconds["counting"] <= cache.seconds["total"]
+
+
+def test_samples_are_found_in_any_order_and_a_lost_one_is_named(raw, tmp_path):
+    root, manifest = raw
+    cache = prepare(manifest, Face(), root, tmp_path / "cache", "toy")
+    assert cache.array[cache.numbers(["toy/9", "toy/3"])].max(axis=(1, 2, 3)).tolist() == [9, 3]
+    with pytest.raises(DatasetError, match="toy/x"):
+        cache.numbers(["toy/9", "toy/x"])
 
 
 def test_a_cache_that_cannot_be_written_says_where(raw, tmp_path):
     root, manifest = raw
     (tmp_path / "cache").write_text("a file stands where the folder should be")
     with pytest.raises(StorageError, match="the cache could not be written"):
-        prepare(manifest, FaceGray(), root, tmp_path / "cache", "toy")
+        prepare(manifest, Face(), root, tmp_path / "cache", "toy")
 
 
 def _open(arguments) -> dict[str, int]:
     root, manifest, folder = arguments
-    return values(prepare(manifest, FaceGray(), root, folder, "toy"))
+    return values(prepare(manifest, Face(), root, folder, "toy"))
 
 
 @pytest.mark.slow
@@ -88,4 +145,4 @@ def test_two_processes_that_make_the_same_entry_do_not_disturb_each_other(raw, t
     with get_context("spawn").Pool(2) as pool:
         found = pool.map(_open, [(root, manifest, tmp_path / "cache")] * 2, chunksize=1)
     assert found == [EXPECTED, EXPECTED]
-    assert len(list((tmp_path / "cache").iterdir())) == 1
+    assert len(entries(tmp_path / "cache")) == 1

@@ -164,3 +164,20 @@ def test_half_written_synthetic_data_is_not_left_behind(tmp_path):
     with pytest.raises(RuntimeError, match="stop"):
         write()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_row_with_valence_and_arousal_needs_no_label():
+    rows = manifest(label=["", "sad", ""], valence=[0.5, float("nan"), -1.0], arousal=[0.0, float("nan"), 1.0])
+    assert contract.check(rows, where="d")["label"].tolist() == ["", "sad", ""]
+    rows.loc[2, "arousal"] = float("nan")
+    with pytest.raises(DatasetError, match=r"column 'label' is empty \(1 rows, first: 'd/b/1'"):
+        contract.check(rows, where="d")
+    rows.loc[2, "arousal"] = -5.0
+    with pytest.raises(DatasetError, match=r"arousal must be in -1\.\.1, found -5\.0"):
+        contract.check(rows, where="d")
+
+
+def test_a_view_without_classes_keeps_every_row():
+    rows, dropped = contract.view(manifest(), classes=[], where={"group": "d/a"})
+    assert rows["label"].tolist() == ["happy", "sad"]
+    assert dropped == {"group 'd/b'": 1}

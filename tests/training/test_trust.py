@@ -119,7 +119,7 @@ def test_training_does_not_see_the_tested_subject(run_here, monkeypatch):
         fold = plan(cfg, data.manifest)[0]
         array = np.array(data.cache.array)
         if poison:
-            array[[data.cache.rows[sample] for sample in fold.test]] = 255
+            array[data.cache.numbers(list(fold.test))] = 255
         object.__setattr__(data.cache, "array", array)
         seen = {}
         write = fold_module._write_curves
