@@ -3,13 +3,12 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 
 from fer_lightning.errors import DatasetError
 from fer_lightning.preprocess import sources
-from fer_lightning.preprocess.face_gray import INTERPOLATIONS
+from fer_lightning.preprocess.resize import INTERPOLATIONS, resize
 
 #: Red, green and blue of the pictures that STSTNet published. (Other people's pictures of the same size mean others.)
 CHANNELS = ("u", "v", "strain")
@@ -24,10 +23,10 @@ class FlowImage:
     Args:
         size: height and width of the result in pixels. A picture that has it already (28) is not resampled.
         channels: which channels, in which order, of u, v, strain.
-        interpolation: ``lanczos``, ``bilinear`` or ``area``.
+        interpolation: one of `resize.INTERPOLATIONS`.
     """
 
-    VERSION = 1
+    VERSION = 2
 
     def __init__(self, size: int = 28, channels: Sequence[str] = CHANNELS, interpolation: str = "bilinear") -> None:
         unknown = [name for name in channels if name not in CHANNELS]
@@ -70,6 +69,12 @@ class FlowImage:
         for sample, path, image in zip(rows["sample_id"], rows["path"], images, strict=True):
             if image.ndim != 3:
                 raise DatasetError(f"{sample}: {path} is grey, expected red, green, blue = {', '.join(CHANNELS)}")
-            if image.shape[:2] != (self.size, self.size):
-                image = cv2.resize(image, (self.size, self.size), interpolation=INTERPOLATIONS[self.interpolation])
+            image = resize(image, self.size, self.interpolation)
             yield np.ascontiguousarray(image[..., order].transpose(2, 0, 1))
+
+    def flip(self, array: np.ndarray) -> np.ndarray:
+        """The array of the mirrored face. u changes its sign: 0 and 255 are its least and greatest value."""
+        mirrored = array[..., ::-1].copy()
+        for place in [place for place, name in enumerate(self.channel_names) if name == "u"]:
+            mirrored[place] = 255 - mirrored[place]
+        return mirrored

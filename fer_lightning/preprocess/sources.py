@@ -7,25 +7,26 @@
 =====================================  ======================================================
 """
 
+import contextlib
 import itertools
+import os
 import re
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
-import pandas as pd
 
 from fer_lightning.errors import DatasetError, DatasetNotFoundError
+from fer_lightning.functional.face_csv import BROKEN_FILE, faces
 
 CSV_SUFFIXES = (".csv", ".csv.xz", ".csv.gz", ".csv.zip")
 #: Faces in a csv row are square, 48 by 48.
 CSV_SIDE = 48
-CHUNK = 1000
-#: Bytes that every complete file of this kind holds; OpenCV decodes the torn rest of a file to grey without complaint.
-END_MARKS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND"}
+#: First bytes of a jpg and a png -> where its pixels begin, and what must stand behind them: OpenCV decodes the torn
+#: rest of a file to grey without complaint. (A thumbnail in the head of a jpg has an end of its own.)
+MARKS = {b"\xff\xd8": (b"\xff\xda", b"\xff\xd9"), b"\x89P": (b"IDAT", b"IEND")}
 
 
 def container(path: str) -> str:
@@ -75,25 +76,29 @@ def read_images(root: Path, paths: Iterable[str]) -> Iterator[np.ndarray]:
 def read_file(root: Path, path: str) -> np.ndarray:
     """One image file below the raw folder; see `read_images`."""
     file = Path(root) / path
-    if not file.is_file():
+    if not os.path.isfile(file):  # also where no file can have such a name
         raise DatasetNotFoundError(f"{path}: no such image in {root}; is the raw folder complete?")
     return decode(file.read_bytes(), path)
 
 
 def decode(data: bytes, name: str) -> np.ndarray:
-    """Decode jpg, png, bmp or tif.
+    """Decode jpg, png, bmp or tif; upright, as a viewer shows it.
 
     Raises:
         DatasetError: the bytes are no image, only the beginning of one, or one with more than 8 bits a channel.
     """
-    end = END_MARKS.get(data[:2])
+    start, end = MARKS.get(data[:2], (b"", b""))
+    whole = data.rfind(end) >= data.rfind(start)
     image = None
-    if data and (end is None or end in data):
-        image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+    if data and whole:
+        # IMREAD_UNCHANGED would do the same, but leave a picture lying on its side as the phone was held (EXIF).
+        flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
+        with contextlib.suppress(cv2.error):  # a size beyond OpenCV's limits: the head is damaged
+            image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
     if image is None:
-        what = "is cut off" if end is not None and end not in data else "cannot be decoded"
-        start = " (it is a Git-LFS pointer; run `git lfs pull`)" if data.startswith(b"version https://git-lfs") else ""
-        raise DatasetError(f"{name}: this image of {len(data)} bytes {what}{start}; copy or download it again")
+        what = "cannot be decoded" if whole else "is cut off"
+        hint = " (it is a Git-LFS pointer; run `git lfs pull`)" if data.startswith(b"version https://git-lfs") else ""
+        raise DatasetError(f"{name}: this image of {len(data)} bytes {what}{hint}; copy or download it again")
     if image.dtype != np.uint8:
         raise DatasetError(f"{name}: expected 8 bits a channel, found {image.dtype}; convert the image")
     if image.ndim == 2:
@@ -111,11 +116,12 @@ def _zip_members(root: Path, name: str, paths: list[str]) -> Iterator[np.ndarray
     if not file.is_file():
         raise DatasetNotFoundError(f"{name}: no such archive in {root}; is the raw folder complete?")
     try:
-        with zipfile.ZipFile(file) as archive:
-            for path in paths:
-                yield decode(_member(archive, path), path)
-    except zipfile.BadZipFile as error:
+        archive = zipfile.ZipFile(file)
+    except BROKEN_FILE as error:
         raise DatasetError(f"{name} is no complete zip file: {error}; download it again") from error
+    with archive:
+        for path in paths:
+            yield decode(_member(archive, path), path)
 
 
 def _member(archive: zipfile.ZipFile, path: str) -> bytes:
@@ -123,7 +129,7 @@ def _member(archive: zipfile.ZipFile, path: str) -> bytes:
         return archive.read(path.partition("#")[2])
     except KeyError as error:
         raise DatasetError(f"{path}: the archive has no such member; build the manifest from the same file") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except BROKEN_FILE as error:
         raise DatasetError(
             f"{path}: this member of the archive is damaged: {error}; download the archive again"
         ) from error
@@ -131,7 +137,7 @@ def _member(archive: zipfile.ZipFile, path: str) -> bytes:
 
 def _row_number(path: str) -> int:
     member = path.partition("#")[2]
-    if not member.isdigit():
+    if not re.fullmatch("[0-9]{1,9}", member):
         raise DatasetError(f"{path}: expected a row number after '#', such as fer2013.csv#17")
     return int(member)
 
@@ -144,31 +150,19 @@ def _csv_rows(root: Path, name: str, numbers: list[int]) -> Iterator[np.ndarray]
         raise DatasetError(f"{name}: rows must be asked for in ascending order; sort the manifest by its paths")
     wanted = iter(numbers)
     number = next(wanted)
-    reader = pd.read_csv(
-        file,
-        index_col=False,
-        usecols=lambda column: column.strip() == "pixels",
-        dtype=str,
-        keep_default_na=False,
-        chunksize=CHUNK,
-    )
-    with reader:
-        for chunk in reader:
-            texts, first = chunk.iloc[:, 0].tolist(), int(chunk.index[0])
-            while number < first + len(texts):
-                yield _pixels(texts[number - first], name, number)
-                number = next(wanted, None)
-                if number is None:
-                    return
+    for row, face in enumerate(faces(file, name)):
+        if row == number:
+            yield _pixels(face.pixels, f"{name}: row {row} (line {face.line} of the file)")
+            number = next(wanted, None)
+            if number is None:
+                return
     raise DatasetError(
         f"{name}: row {number} was asked for, but the file ends before; it has changed since the "
         "manifest was built, run again"
     )
 
 
-def _pixels(text: object, name: str, row: int) -> np.ndarray:
-    text = text if isinstance(text, str) else ""
-    where = f"{name}: row {row} (line {row + 2} of the file)"
+def _pixels(text: str, where: str) -> np.ndarray:
     try:
         values = np.fromstring(text, dtype=np.int64, sep=" ")
     except ValueError as error:

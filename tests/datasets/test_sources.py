@@ -1,4 +1,4 @@
-"""Reading images from files, archives and csv rows; grey faces at one size."""
+"""Reading images from files, archives and csv rows."""
 
 import zipfile
 
@@ -10,7 +10,6 @@ import pytest
 from fer_lightning.datasets.synthetic import write_image
 from fer_lightning.errors import DatasetError, DatasetNotFoundError
 from fer_lightning.preprocess import sources
-from fer_lightning.preprocess.face_gray import FaceGray
 
 GRAY = np.arange(48 * 48).reshape(48, 48).astype(np.uint8)
 RED = np.zeros((5, 6, 3), dtype=np.uint8)
@@ -79,8 +78,7 @@ def test_missing_and_unreadable_files_are_named(tmp_path):
         sources.read_file(tmp_path, "deep.png")
 
 
-def test_csv_rows_are_read_across_chunks_in_ascending_order(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "CHUNK", 3)
+def test_csv_rows_are_read_in_ascending_order(tmp_path):
     lines = [f"0,Training,{' '.join([str(number)] * 2304)}" for number in range(10)]
     (tmp_path / "icml_face_data.csv").write_text("\n".join(["emotion, Usage, pixels", *lines]) + "\n")
     paths = [f"icml_face_data.csv#{number}" for number in (0, 2, 3, 9)]
@@ -96,20 +94,3 @@ def test_csv_rows_are_read_across_chunks_in_ascending_order(tmp_path, monkeypatc
 def test_chunk_keys_keep_together_what_is_read_together():
     keys = [sources.chunk_key(p) for p in ("fer2013.csv.xz#17", "archive.zip#train/angry/1.jpg", "train/angry/1.jpg")]
     assert keys == ["fer2013.csv.xz", "archive.zip#train/angry", ""]
-
-
-def test_faces_of_native_size_are_not_touched_and_others_are_resized(tmp_path):
-    write_image(tmp_path / "gray.png", GRAY)
-    write_image(tmp_path / "flat.png", np.full((30, 20, 3), 77, dtype=np.uint8))
-    recipe = FaceGray(size=48)
-    same, flat = recipe.make(tmp_path, rows("gray.png", "flat.png"))
-    assert (same[0] == GRAY).all()
-    assert same.shape == flat.shape == recipe.shape == (1, 48, 48)
-    assert same.dtype == recipe.dtype
-    assert set(np.unique(flat)) == {77}
-    assert recipe.channels == ["gray"]
-    half = next(FaceGray(size=24, interpolation="area").make(tmp_path, rows("gray.png")))
-    blocks = GRAY.reshape(24, 2, 24, 2).astype(float).mean(axis=(1, 3))
-    assert np.abs(half[0] - blocks).max() <= 0.5
-    with pytest.raises(ValueError, match="interpolation='cubic' is not one of"):
-        FaceGray(interpolation="cubic")
