@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 
 from fer_lightning.errors import ConfigError
-from fer_lightning.functional.openpose import PARTS, Frame, box
+from fer_lightning.functional.openpose import PARTS, Frame
+from fer_lightning.functional.pose import MIRROR, box
 
 Pairs = tuple[tuple[int, int], ...]
 Colour = tuple[int, int, int]
@@ -123,6 +124,33 @@ def draw(
         for person in range(len(frame)) if people is None else people:
             _draw_part(canvas, frame, person, part)
     return canvas
+
+
+def mirror(picture: np.ndarray, parts: Sequence[str] = tuple(STYLES)) -> np.ndarray:
+    """The picture of the mirrored scene: columns reversed, and the colours of right and left joints exchanged.
+
+    A colour between those that are drawn, as reducing makes them, is changed by as much as the nearest of these, of the
+    same brightness. Two colours of the body recur in both hands: tips of the index finger (right wrist) and of the
+    little finger (right ear) are changed along with them.
+
+    Args:
+        picture: RGB, uint8, shape ``(H, W, 3)``.
+        parts: which were drawn.
+    """
+    mirrored = picture[:, ::-1].copy()
+    partners = {colour: colour for part in parts for colour in STYLES[part].colours}
+    if "body" in parts:
+        partners |= {colour: BODY_COLOURS[MIRROR[joint]] for joint, colour in enumerate(BODY_COLOURS)}
+    drawn, wanted = np.array(list(partners), dtype=float), np.array(list(partners.values()), dtype=float)
+    lit = mirrored.any(axis=2)
+    codes, places = np.unique(mirrored[lit] @ np.array([1 << 16, 1 << 8, 1]), return_inverse=True)
+    found = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1)
+    exact = (found[:, None] == drawn).all(axis=2).any(axis=1)
+    brightness = np.where(exact, 1, found.max(axis=1) / 255)[:, None]
+    nearest = (((found / brightness)[:, None] - drawn) ** 2).sum(axis=2).argmin(axis=1)
+    changed = found + brightness * (wanted - drawn)[nearest]
+    mirrored[lit] = np.clip(np.rint(changed), 0, 255).astype(np.uint8)[places]
+    return mirrored
 
 
 def thickness(found: tuple[float, float, float, float] | None, width: int, height: int, style: Style) -> tuple | None:

@@ -2,17 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 
-from fer_lightning.errors import DatasetError
-from fer_lightning.functional import openpose, skeleton
+from fer_lightning.functional import openpose, pose, skeleton
+from fer_lightning.preprocess.pose_array import NOBODY
+from fer_lightning.preprocess.remark import Remarked
 
 CROPS = ("image", "person", "face")
 PEOPLE = ("area", "confidence", "track", "all")
+NOT_DRAWN = {"image": "no part to draw", "person": "no part to draw", "face": "no face to draw"}
 
 
 class PoseImage:
@@ -21,7 +23,7 @@ class PoseImage:
     With ``crop="image"`` the whole image is drawn at its recorded size, padded with black to a square and reduced, as
     if OpenPose's own picture (``--disable_blending``) were reduced. With ``person`` or ``face`` the square around all
     points, or those of the face, is moved and scaled first and drawn at the final size, so that lines stay whole.
-    A frame without people, or without a face for ``crop="face"``, is black.
+    A frame without people, or without a face for ``crop="face"``, is black, and remarked.
 
     Args:
         size: height and width of the result in pixels.
@@ -36,7 +38,7 @@ class PoseImage:
         parts: what is drawn, of body, face, hand_left, hand_right.
     """
 
-    VERSION = 1
+    VERSION = 2
 
     def __init__(
         self,
@@ -52,7 +54,7 @@ class PoseImage:
         for name, value, allowed in (
             ("crop", crop, CROPS),
             ("person", person, PEOPLE),
-            ("scale", scale, (None, *openpose.SCALES)),
+            ("scale", scale, (None, *pose.SCALES)),
         ):
             if value not in allowed:
                 raise ValueError(f"{name}={value!r} is not one of {list(allowed)}")
@@ -62,6 +64,8 @@ class PoseImage:
             raise ValueError(f"size={size} must be at least 2 pixels, margin={margin} in [0, 0.5)")
         if (width is None) != (height is None) or (crop == "image" and width is None):
             raise ValueError(f"crop={crop!r}: width={width} and height={height} of the image must both be given")
+        if width is not None and min(width, height) < 2:
+            raise ValueError(f"width={width} and height={height} must be at least 2 pixels")
         self.size, self.crop, self.person, self.scale = int(size), crop, person, scale
         self.width, self.height, self.margin = width, height, float(margin)
         self.parts = [str(part) for part in parts]
@@ -83,26 +87,40 @@ class PoseImage:
 
     def chunk_key(self, path: str) -> str:
         """Rows with equal keys are best made in one process: those of one video where a person is tracked."""
-        if self.person != "track":
-            return ""
-        return str(PurePosixPath(path).parent / openpose.split_name(path)[0])
+        return openpose.video(path) if self.person == "track" else ""
 
-    def make(self, root: Path, rows: pd.DataFrame) -> Iterator[np.ndarray]:
-        """One uint8 array ``(3, size, size)``, red, green, blue, per row.
+    def make(self, root: Path, rows: pd.DataFrame) -> Iterator[np.ndarray | Remarked]:
+        """One uint8 array ``(3, size, size)``, red, green, blue, per row; remarked where it is black.
 
         Raises:
             DatasetNotFoundError: a file is missing.
-            DatasetError: a file is no JSON of OpenPose, or holds shares of an image whose size was not given.
+            DatasetError: a file is no JSON of OpenPose, is of another scale than was said, or holds shares of an image
+                whose size was not given.
         """
         video, last = None, None
         for path in rows["path"]:
-            frame = openpose.read(Path(root) / path)
+            frame = openpose.read(f"{root}/{path}")
             if self.chunk_key(path) != video:
                 video, last = self.chunk_key(path), None
             people = self._people(frame, last)
             if self.person == "track" and people:
-                last = openpose.person_box(frame, people[0])
-            yield self.image(self._in_pixels(frame, path), people).transpose(2, 0, 1)
+                last = pose.person_box(frame, people[0])
+            scale = pose.scale_of([frame], self.scale, path, certain=self.crop == "image")
+            frame = pose.to_pixels(frame, scale, self.width, self.height, path)
+            picture = self.image(frame, people).transpose(2, 0, 1)
+            remark = NOT_DRAWN[self.crop] if people else NOBODY
+            yield picture if picture.any() else Remarked(picture, remark)
+
+    def flip(self, array: np.ndarray) -> np.ndarray:
+        """The picture of the mirrored scene, where the colours of right and left joints are exchanged.
+
+        Exact but for lines that cross; of ``crop="image"``, which is reduced, nearly so. See `skeleton.mirror`.
+
+        Raises:
+            ConfigError: only one hand was drawn.
+        """
+        pose.mirrored(self.parts)
+        return np.ascontiguousarray(skeleton.mirror(array.transpose(1, 2, 0), self.parts).transpose(2, 0, 1))
 
     def image(self, frame: openpose.Frame, people: Sequence[int]) -> np.ndarray:
         """The picture of these people, key points in pixels; uint8, ``(size, size, 3)``, red, green, blue."""
@@ -111,7 +129,7 @@ class PoseImage:
         place = openpose.PARTS["face"] if self.crop == "face" else slice(None)
         chosen = list(people)
         sure = frame.confidence[chosen, place] > skeleton.MEASURED
-        square = openpose.box(frame.points[chosen, place][sure], np.ones(int(sure.sum()), dtype=bool))
+        square = pose.box(frame.points[chosen, place][sure], np.ones(int(sure.sum()), dtype=bool))
         if square is None or max(square[2] - square[0], square[3] - square[1]) <= 0:
             return np.zeros((self.size, self.size, 3), dtype=np.uint8)
         low, high = np.array(square[:2]), np.array(square[2:])
@@ -120,23 +138,12 @@ class PoseImage:
         moved = replace(frame, points=np.where(frame.mask[..., None], points, 0))
         return skeleton.draw(moved, self.size, self.size, people, self.parts)
 
-    def _people(self, frame: openpose.Frame, last: openpose.Box | None) -> list[int]:
+    def _people(self, frame: openpose.Frame, last: pose.Box | None) -> list[int]:
         if self.person == "all":
-            return list(range(len(frame)))
+            return np.flatnonzero(frame.mask.any(axis=1)).tolist()
         by = "area" if self.person == "track" else self.person
-        chosen = openpose.choose(frame, by, last)
+        chosen = pose.choose(frame, by, last)
         return [] if chosen is None else [chosen]
-
-    def _in_pixels(self, frame: openpose.Frame, path: str) -> openpose.Frame:
-        scale = self.scale or openpose.detect_scale([frame])
-        if scale in (None, "pixels"):
-            return frame
-        if self.width is None:
-            raise DatasetError(
-                f"{path}: the coordinates are shares of the image ({scale}), and the file does not say how large it "
-                "was; give the recipe its width and height, or run OpenPose with --keypoint_scale 0"
-            )
-        return openpose.to_pixels(frame, scale, self.width, self.height)
 
     def _reduce(self, picture: np.ndarray) -> np.ndarray:
         side = max(picture.shape[:2])
