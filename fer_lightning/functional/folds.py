@@ -113,6 +113,42 @@ def kfold_by_group(manifest: pd.DataFrame, k: int = 5, seed: int = 0, inner_val:
     return [_group_fold(f"fold{i}", manifest, fold_of == i, inner_val, seed) for i in range(k)]
 
 
+def by_column(
+    manifest: pd.DataFrame, column: str = "published_fold", seed: int = 0, inner_val: float = 0.0
+) -> list[Fold]:
+    """Folds published with the data set: one per value of a column, in natural order; its rows test, all others train.
+
+    Args:
+        manifest: rows with the name of the fold that tests them in `column`; the folds are called ``fold1`` and so on.
+        column: which column.
+        seed: of the inner validation groups.
+        inner_val: as in `leave_one_subject_out`.
+
+    Raises:
+        ConfigError: when there is no such column, a row has no fold, or all have the same.
+        LeakError: when a group stands in two folds.
+    """
+    if column not in manifest.columns:
+        raise ConfigError(
+            f"by_column needs a column {column!r}, the manifest has {list(manifest.columns)}; let the data set fill it "
+            "(data.builder.fold=null or data.builder.folds=<list>), or use another protocol"
+        )
+    fold_of = manifest[column].astype(str).where(manifest[column].notna(), "")
+    missing = manifest.loc[fold_of == "", "sample_id"]
+    if len(missing):
+        raise ConfigError(
+            f"by_column needs a {column} for every sample, but {len(missing)} of {len(manifest)} rows have none "
+            f"(first: {missing.iloc[0]!r}); give the builder the list of folds, or use another protocol"
+        )
+    names = _fold_names(sorted(fold_of.unique(), key=natural))
+    if len(names) < 2:
+        raise ConfigError(f"by_column needs at least 2 folds, found {list(names)} in column {column!r}")
+    return [
+        _group_fold(f"fold{name}", manifest, (fold_of == value).to_numpy(), inner_val, seed)
+        for value, name in names.items()
+    ]
+
+
 def check_disjoint(fold: Fold, manifest: pd.DataFrame) -> None:
     """Refuse a fold in which a sample or a group stands in two parts; rows without a group count by sample.
 

@@ -5,9 +5,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from fer_lightning.datasets.ckplus import read_folds
 from fer_lightning.errors import LeakError
 from fer_lightning.functional.folds import (
     Fold,
+    by_column,
     check_disjoint,
     holdout,
     kfold_by_group,
@@ -132,6 +134,45 @@ def test_kfold_with_as_many_folds_as_people_is_loso(people):
 def test_kfold_refuses_a_k_that_does_not_fit(people, k):
     with pytest.raises(ValueError, match=rf"k={k} is not in 2\.\.12, the number of groups"):
         kfold_by_group(people, k=k)
+
+
+def test_published_folds_are_taken_from_a_column(people):
+    number = people["group"].map({group: 1 + i % 3 for i, group in enumerate(people["group"].unique())})
+    manifest = people.assign(published_fold=number.map({1: "1", 2: "2", 3: "10"}))
+    folds = by_column(manifest, inner_val=0.2, seed=1)
+    assert [fold.name for fold in folds] == ["fold1", "fold2", "fold10"]
+    assert [fold.test for fold in folds] == [tuple(people["sample_id"][number == n]) for n in (1, 2, 3)]
+    assert_a_partition_of_people(folds, people)
+    assert all(fold.val for fold in folds)
+    assert folds == by_column(manifest, inner_val=0.2, seed=1) != by_column(manifest, inner_val=0.2, seed=2)
+    numbered = by_column(manifest.assign(mine=number.astype("Int64")), column="mine")
+    assert [fold.test for fold in numbered] == [fold.test for fold in folds]
+
+
+def test_published_folds_that_are_missing_or_tear_a_person_are_refused(people):
+    with pytest.raises(ValueError, match=r"needs a column 'published_fold', the manifest has \['sample_id'"):
+        by_column(people)
+    some = people.assign(published_fold=["", "1", *["2"] * (len(people) - 2)])
+    with pytest.raises(ValueError, match=rf"but 1 of {len(people)} rows have none \(first: 'smic/sub1/00000'\)"):
+        by_column(some)
+    with pytest.raises(ValueError, match=rf"but 2 of {len(people)} rows have none"):
+        by_column(people.assign(mine=pd.array([None, None, *[2] * (len(people) - 2)], dtype="Int64")), column="mine")
+    with pytest.raises(ValueError, match=r"at least 2 folds, found \['1'\] in column 'published_fold'"):
+        by_column(people.assign(published_fold="1"))
+    torn = manifest_of(["d/1", "d/2", "d/1"]).assign(published_fold=["1", "2", "2"])
+    with pytest.raises(LeakError, match="fold fold1: group 'd/1' stands in train and test; 1 such groups"):
+        by_column(torn)
+
+
+def test_the_published_folds_of_ckplus(fer_raw):
+    file = fer_raw / "ckplus" / "CK+_10-fold_sample_IDascendorder_step10.txt"
+    if not file.is_file():
+        pytest.skip(f"no {file}")
+    rows = read_folds(file)
+    manifest = rows.assign(sample_id=rows["sequence"], group=rows["subject"], published_fold=rows["fold"])
+    folds = by_column(manifest)
+    assert_a_partition_of_people(folds, manifest)
+    assert [fold.name for fold in folds] == [f"fold{number}" for number in range(1, 11)]
 
 
 def test_holdout_follows_the_split_column():
