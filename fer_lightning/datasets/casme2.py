@@ -24,7 +24,6 @@ import pandas as pd
 
 from fer_lightning.datasets import contract, sheet, synthetic
 from fer_lightning.errors import DatasetError, DatasetNotFoundError
-from fer_lightning.functional.frames import middle_frame
 
 EMOTIONS = ("happiness", "disgust", "repression", "surprise", "others", "sadness", "fear")
 SHEETS = {"2014": "CASME2-coding-20140508.xlsx", "2019": "CASME2-coding-20190701.xlsx"}
@@ -68,7 +67,11 @@ HINT = (
 
 
 def build_manifest(
-    root: Path | str, release: int | str | None = None, frames: str | None = None, apex: str = "annotated"
+    root: Path | str,
+    release: int | str | None = None,
+    frames: str | None = None,
+    apex: str = "annotated",
+    apex_list: str | None = None,
 ) -> pd.DataFrame:
     """One row per clip of the coding sheet, in its order. Lists the clip folders, opens no image.
 
@@ -76,19 +79,19 @@ def build_manifest(
         root: raw folder.
         release: coding sheet of 2014 or 2019; None takes the newest that is there.
         frames: ``cropped`` or ``raw``; None takes cropped where it is there.
-        apex: what to do with clips without a usable apex: ``annotated`` leaves them out (and says so in
-            ``attrs["dropped"]``), ``middle`` takes their middle frame.
+        apex: ``annotated``, ``middle``, ``file`` or ``spot``, see `sheet`; what ``annotated`` leaves out stands in
+            ``attrs["dropped"]``.
+        apex_list: csv or xlsx below `root`, see `sheet.take_apexes`.
 
     Returns:
         A manifest, see `contract`: `label` is the emotion word in lower case, `path` the clip's folder. Its
         ``attrs["release_counts"]`` counts all rows of the sheet.
 
     Raises:
-        DatasetNotFoundError: the folder, the sheet or all frames are missing.
-        DatasetError: the sheet contradicts itself, or a clip's onset or apex frame is no file.
+        DatasetNotFoundError: the folder, the sheet, the list or all frames are missing.
+        DatasetError: the sheet or the list contradicts itself, or a clip's onset or apex frame is no file.
     """
-    if apex not in ("annotated", "middle"):
-        raise DatasetError(f"CASME II: apex={apex!r} must be 'annotated' or 'middle'")
+    sheet.check_policy("CASME II", apex, apex_list)
     root = contract.require_root(root, "CASME II", HINT)
     clips = read_sheet(_find_sheet(root, release))
     folder = _find_frames(root, frames)
@@ -109,17 +112,9 @@ def build_manifest(
         )
     )
     release_counts = contract.count(manifest)
-    unusable = (manifest["apex"].isna() | (manifest["apex"] == manifest["onset"])).fillna(True).astype(bool)
-    dropped = {}
-    if apex == "middle":
-        for row in manifest.index[unusable]:
-            manifest.loc[row, "apex"] = middle_frame(manifest["onset"][row], manifest["offset"][row])
-        manifest.loc[unusable, "apex_source"] = "middle"
-    elif unusable.any():
-        dropped[NO_APEX] = manifest.loc[unusable, "sample_id"].tolist()
-        manifest = manifest[~unusable].reset_index(drop=True)
+    manifest, left_out = sheet.settle_apexes(manifest, apex, root, apex_list)
     sheet.check_frames(root, manifest, _file_name, "complete the frames, or correct the sheet")
-    manifest.attrs = {"release_counts": release_counts, "dropped": dropped}
+    manifest.attrs = {"release_counts": release_counts, "dropped": {NO_APEX: left_out} if left_out else {}}
     return manifest
 
 

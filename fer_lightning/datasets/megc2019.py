@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fer_lightning.datasets import casme2, contract, samm, smic, synthetic
+from fer_lightning.datasets import casme2, contract, samm, sheet, smic, synthetic
 from fer_lightning.datasets.megc2019_flow import CLASSES, LIST, read_list
 from fer_lightning.errors import DatasetError, DatasetNotFoundError
 
@@ -37,6 +37,7 @@ RELABEL = {
     },
     "smic": {name: name for name in CLASSES},
 }
+POLICIES = ("file", "middle", "spot")
 NOT_LISTED = f"not in the organisers' list {LIST}"
 HINT = (
     f"The folder must hold casme2/, samm/, smic/ (signed licences) and {FOLDER}/{LIST} "
@@ -47,19 +48,22 @@ HINT = (
 def build_manifest(
     root: Path | str,
     frames: str | None = None,
+    apex: str = "middle",
+    apex_list: str | None = None,
     smic_apex: str = "middle",
     casme2_release: int | str | None = None,
     corrections: bool = True,
 ) -> pd.DataFrame:
     """One row per clip of the organisers' list, in its order. Lists the clip folders, opens no image.
 
-    An apex of CASME II or SAMM that is not usable becomes the middle frame, since the list fixes the clips; with
-    `corrections` every apex of the listed clips is usable.
-
     Args:
         root: folder that holds the three raw folders and the list.
         frames: ``cropped`` or ``raw``, of all three releases; None takes cropped where it is there.
-        smic_apex: ``middle`` or ``file``, see `smic.build_manifest`.
+        apex: ``middle`` takes that of the release, the middle frame where there is no usable one: in all of SMIC, and,
+            with `corrections`, nowhere else. ``file`` and ``spot`` as in `sheet`. (``annotated`` would leave listed
+            clips out.)
+        apex_list: csv or xlsx below `root`, see `sheet.take_apexes`; it may name clips that are not selected.
+        smic_apex: ``middle`` or ``file``, see `smic.build_manifest`; read with ``apex=middle`` only.
         casme2_release: coding sheet, see `casme2.build_manifest`.
         corrections: see `samm.CORRECTIONS`.
 
@@ -72,14 +76,18 @@ def build_manifest(
         DatasetError: a listed clip is in no release, or its emotion word contradicts the list; besides what the
             builders of the releases refuse.
     """
+    sheet.check_policy("MEGC 2019 (its list fixes the clips)", apex, apex_list, POLICIES)
+    if apex != "middle" and smic_apex != "middle":
+        raise DatasetError(f"MEGC 2019: smic_apex={smic_apex!r} is read by apex='middle' only, found apex={apex!r}")
     root = contract.require_root(root, "MEGC 2019", HINT)
     if not (root / FOLDER / LIST).is_file():
         raise DatasetNotFoundError(f"MEGC 2019: no {FOLDER}/{LIST} in {root}. {contract.how_to_get(HINT)}")
     listed = read_list(root / FOLDER / LIST)
+    policy = "middle" if apex == "middle" else "spot"  # a list of one's own is read below, once for all three
     parts = {
-        "casme2": casme2.build_manifest(root / "casme2", casme2_release, frames, apex="middle"),
-        "samm": samm.build_manifest(root / "samm", frames, apex="middle", corrections=corrections),
-        "smic": smic.build_manifest(root / "smic", "hs", frames, apex=smic_apex),
+        "casme2": casme2.build_manifest(root / "casme2", casme2_release, frames, apex=policy),
+        "samm": samm.build_manifest(root / "samm", frames, apex=policy, corrections=corrections),
+        "smic": smic.build_manifest(root / "smic", "hs", frames, apex=smic_apex if apex == "middle" else "spot"),
     }
     clips = pd.concat(
         [part.assign(path=f"{name}/" + part["path"]) for name, part in parts.items()], ignore_index=True
@@ -93,6 +101,9 @@ def build_manifest(
         )
     manifest = clips.loc[ids].reset_index(drop=True)
     manifest["label"] = _classes(manifest, listed["code"])
+    if apex == "file":
+        manifest = sheet.take_apexes(manifest, root, apex_list, clips)
+        sheet.check_frames(root, manifest, lambda _, frame: f"with the number {frame}", "correct the list")
     selected = set(ids)
     corrected = {
         reason: kept

@@ -26,7 +26,6 @@ import pandas as pd
 
 from fer_lightning.datasets import contract, sheet, synthetic
 from fer_lightning.errors import DatasetError, DatasetNotFoundError
-from fer_lightning.functional.frames import middle_frame
 
 
 class Correction(NamedTuple):
@@ -97,6 +96,7 @@ def build_manifest(
     root: Path | str,
     frames: str | None = None,
     apex: str = "annotated",
+    apex_list: str | None = None,
     corrections: bool = True,
     partial: bool = False,
 ) -> pd.DataFrame:
@@ -105,9 +105,10 @@ def build_manifest(
     Args:
         root: raw folder.
         frames: ``cropped`` or ``raw``; None takes cropped where it is there.
-        apex: what to do with clips without a usable apex: ``annotated`` leaves them out (and says so in
-            ``attrs["dropped"]``), ``middle`` takes their middle frame.
-        corrections: apply `CORRECTIONS`.
+        apex: ``annotated``, ``middle``, ``file`` or ``spot``, see `sheet`; what ``annotated`` leaves out stands in
+            ``attrs["dropped"]``.
+        apex_list: csv or xlsx below `root`, see `sheet.take_apexes`.
+        corrections: apply `CORRECTIONS`; ``file`` and ``spot`` read no apex that could be corrected.
         partial: leave clips without a folder out (and say so) instead of refusing an incomplete download.
 
     Returns:
@@ -115,11 +116,10 @@ def build_manifest(
         ``release_counts`` counts all rows of the sheet; ``dropped`` and ``corrected`` are reason -> sample ids.
 
     Raises:
-        DatasetNotFoundError: the folder, the sheet or all frames are missing.
-        DatasetError: the sheet contradicts itself, or a clip's onset or apex frame is no file.
+        DatasetNotFoundError: the folder, the sheet, the list or all frames are missing.
+        DatasetError: the sheet or the list contradicts itself, or a clip's onset or apex frame is no file.
     """
-    if apex not in ("annotated", "middle"):
-        raise DatasetError(f"SAMM: apex={apex!r} must be 'annotated' or 'middle'")
+    sheet.check_policy("SAMM", apex, apex_list)
     root = contract.require_root(root, "SAMM", HINT)
     if not (root / SHEET).is_file():
         others = sorted(item.name for item in root.glob("*.xls*"))
@@ -127,7 +127,9 @@ def build_manifest(
     clips = read_sheet(root / SHEET)
     folder = _find_frames(root, frames, clips["subject"].unique())
     ids = "samm/" + clips["subject"] + "/" + clips["clip"]
-    sources, corrected = _correct(clips, ids) if corrections else (["annotated"] * len(clips), {})
+    sources, corrected = ["annotated"] * len(clips), {}
+    if corrections and apex in ("annotated", "middle"):
+        sources, corrected = _correct(clips, ids)
     manifest = contract.fill(
         pd.DataFrame(
             {
@@ -144,17 +146,13 @@ def build_manifest(
             }
         )
     )
-    release_counts, dropped = contract.count(manifest), {}
-    if partial:
-        manifest = _drop(manifest, ~manifest["path"].map(lambda path: (root / path).is_dir()), NO_FOLDER, dropped)
-    inside = (manifest["onset"] < manifest["apex"]) & (manifest["apex"] <= manifest["offset"])
-    unusable = ~inside.fillna(False).astype(bool)
-    if apex == "middle":
-        for row in manifest.index[unusable]:
-            manifest.loc[row, "apex"] = middle_frame(manifest["onset"][row], manifest["offset"][row])
-        manifest.loc[unusable, "apex_source"] = "middle"
-    else:
-        manifest = _drop(manifest, unusable, NO_APEX, dropped)
+    release_counts = contract.count(manifest)
+    manifest, left_out = sheet.settle_apexes(manifest, apex, root, apex_list)
+    dropped = {NO_APEX: left_out} if left_out else {}
+    there = manifest["path"].map(lambda path: (root / path).is_dir())
+    if partial and not there.all():
+        dropped[NO_FOLDER] = manifest.loc[~there, "sample_id"].tolist()
+        manifest = manifest[there].reset_index(drop=True)
     cure = "complete the frames, correct the sheet, or leave clips without a folder out with data.builder.partial=true"
     sheet.check_frames(root, manifest, _file_name, cure)
     manifest.attrs = {"release_counts": release_counts, "dropped": dropped, "corrected": corrected}
@@ -232,12 +230,6 @@ def _correct(clips: pd.DataFrame, ids: pd.Series) -> tuple[list[str], dict[str, 
         sources[row] = correction.source
         corrected[f"apex {correction.found} -> {correction.apex}: {correction.reason}"] = [ids[row]]
     return sources, corrected
-
-
-def _drop(manifest: pd.DataFrame, rows: pd.Series, reason: str, dropped: dict[str, list[str]]) -> pd.DataFrame:
-    if rows.any():
-        dropped[reason] = manifest.loc[rows, "sample_id"].tolist()
-    return manifest[~rows].reset_index(drop=True)
 
 
 def _find_frames(root: Path, frames: str | None, subjects: np.ndarray) -> str:

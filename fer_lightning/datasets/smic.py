@@ -7,12 +7,13 @@ Layout::
     ├── SMIC_all_raw/HS/s1/micro/positive/s1_po_01/image701843.jpg ...           640x480
     │               VIS/..., NIR/...                                             the same tree
     └── smic_apex.xlsx                                                           only for apex=file: an unofficial list
+                                                                                 (or a csv of your own)
 
 Beside ``micro`` stands ``non_micro``, which is no class and is not read. Subjects and clips may be padded or not (s1,
 s01); here they are s01 and s01_ne_01, as in the list of MEGC 2019. Frame numbers start anywhere: the first file of a
 clip is its onset, the last its offset. (So the long clips of SMIC-E, which begin before the onset, are not read.)
 
-**Nobody annotated an apex.** The manifest takes the middle frame, or a list that other people made.
+**Nobody annotated an apex.** The manifest takes the middle frame, other people's list, or leaves it to the spotter.
 
 HS: 164 clips of 16 people at 100 frames a second; VIS and NIR: 71 clips each at 25, of the last of these people.
 
@@ -27,9 +28,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fer_lightning.datasets import contract, synthetic
+from fer_lightning.datasets import contract, sheet, synthetic
 from fer_lightning.errors import DatasetError, DatasetNotFoundError
-from fer_lightning.functional.frames import index_frames, middle_frame, natural_key, nearest_frames
+from fer_lightning.functional.frames import clip_frames, middle_frame, natural_key, nearest_frames
 
 SUBSETS = ("hs", "vis", "nir")
 #: Code in a clip's name -> name of the folder, in the order of the codes 0, 1, 2 of lists.
@@ -38,6 +39,7 @@ FRAME_FOLDERS = {"cropped": "SMIC_all_cropped", "raw": "SMIC_all_raw"}
 #: Unofficial apex list of HS (github.com/QqXuyujie/Micro-Expression-Datasets), under the names it goes by.
 APEX_LISTS = ("smic_apex.xlsx", "smic_apex_thirdparty.xlsx")
 LIST_COLUMNS = ("clip", "label", "apex_frame")
+POLICIES = ("file", "middle", "spot")
 MIN_FRAMES = 3
 HINT = (
     "SMIC needs a signed licence agreement: https://www.oulu.fi/cmvs/node/41319. The folder must hold "
@@ -60,8 +62,9 @@ def build_manifest(
         subset: ``hs``, ``vis`` or ``nir``.
         frames: ``cropped`` or ``raw``; None takes cropped where it is there.
         apex: ``middle`` takes the frame between onset and offset that is nearest to their middle; ``file`` takes the
-            apex of `apex_list`, which has HS only.
-        apex_list: xlsx below `root`; None takes the first of `APEX_LISTS`.
+            apex of `apex_list`; ``spot`` leaves it to the spotter, see `sheet`.
+        apex_list: below `root`: a csv of one's own, see `sheet.take_apexes`, or an xlsx in the form of the unofficial
+            list, see `read_apex_list`; None takes the first of `APEX_LISTS`, which have HS only.
 
     Returns:
         A manifest, see `contract`: `dataset` is smic, smic_vis or smic_nir; `group` is ``smic/s11`` in all three, since
@@ -69,23 +72,27 @@ def build_manifest(
 
     Raises:
         DatasetNotFoundError: the folder, the frames or the list are missing.
-        DatasetError: a folder contradicts a clip's name, a clip has too few frames, or the list has no apex for it.
+        DatasetError: a folder contradicts a clip's name, a clip has too few frames, or the list has no usable apex for
+            it.
     """
     if subset not in SUBSETS:
         raise DatasetError(f"SMIC: subset={subset!r} is none of {list(SUBSETS)}")
-    if apex not in ("middle", "file"):
-        raise DatasetError(f"SMIC: apex={apex!r} must be 'middle' or 'file': SMIC has no annotated apex")
-    if apex == "file" and subset != "hs":
-        raise DatasetError(f"SMIC: apex='file' has frames of hs only, not of {subset}; take apex='middle'")
+    sheet.check_policy("SMIC (nobody annotated its apexes)", apex, apex_list, POLICIES)
+    own = apex_list is not None and apex_list.lower().endswith(".csv")
+    if apex == "file" and subset != "hs" and not own:
+        raise DatasetError(
+            f"SMIC: the unofficial apex list has frames of hs only, not of {subset}; give a csv of your own as "
+            "data.builder.apex_list, or take apex='middle' or 'spot'"
+        )
     root = contract.require_root(root, "SMIC", HINT)
     clips = [_clip(root, folder) for folder in _clip_folders(root, subset, frames)]
     if not clips:
         raise DatasetError(f"SMIC: no clip folder like {subset.upper()}/s1/micro/negative/s1_ne_01 in {root}. {HINT}")
-    if apex == "file":
+    if apex == "file" and not own:
         _take_apexes(clips, _find_list(root, apex_list))
     name = "smic" if subset == "hs" else f"smic_{subset}"
     rows = pd.DataFrame(clips)
-    return contract.fill(
+    manifest = contract.fill(
         pd.DataFrame(
             {
                 "sample_id": name + "/" + rows["subject"] + "/" + rows["clip"],
@@ -99,8 +106,14 @@ def build_manifest(
                 "offset": [numbers[-1] for numbers in rows["numbers"]],
                 "apex_source": apex,
             }
-        )
+        ).astype(dict.fromkeys(contract.FRAME_COLUMNS, "Int64"))
     )
+    if apex == "spot":
+        return sheet.open_apexes(manifest)
+    if own:
+        manifest = sheet.take_apexes(manifest, root, apex_list)
+        sheet.check_frames(root, manifest, lambda _, frame: f"reg_image{frame}.bmp", "correct the list")
+    return manifest
 
 
 def read_apex_list(file: Path | str) -> pd.DataFrame:
@@ -175,10 +188,7 @@ def _clip(root: Path, folder: Path) -> dict:
         )
     if not re.fullmatch(f"s0*{int(subject[1:])}", person):
         raise DatasetError(f"{path}: a clip of {subject} in the folder of {person!r}; take the clip from the release")
-    try:
-        numbers = list(index_frames(item.name for item in folder.iterdir()))
-    except ValueError as error:
-        raise DatasetError(f"{path}: {error}; remove one of the two") from error
+    numbers = list(clip_frames(root, path, clip))
     if len(numbers) < MIN_FRAMES:
         raise DatasetError(
             f"{path}: expected at least {MIN_FRAMES} frames such as reg_image559740.bmp, found {len(numbers)}; "

@@ -1,7 +1,7 @@
 """Apex spotting: which frame of a clip shows the expression at its strongest, where nobody annotated it.
 
-Two published methods on arrays of frames that run from onset to offset. Both return an *index*, 0 being the onset; the
-caller knows which frame number that is, and records ``apex_source = "spotted"``.
+Three methods on frames that run from onset to offset. All return an *index*, 0 being the onset, which is never the
+apex; `preprocess.apex` knows which frame number that is.
 
 The authors cut the regions by landmarks. Here a region is a box relative to the frame, so that cropped and registered
 faces (as CASME II and SMIC publish them) need none; with landmarks, pass boxes of your own.
@@ -52,7 +52,7 @@ def spot_divide_and_conquer(
 
     Coarser than `spot_frame_difference`: halving decides by sums, so a curve with many small peaks misleads it.
 
-    Source: Liong et al. 2015, doi:10.1109/ACPR.2015.7486586; Liong et al. 2016, arXiv:1606.01721, section 3.1.
+    Source: Liong et al. 2015, doi:10.1109/ACPR.2015.7486586.
 
     Args:
         frames: grey, onset first, uint8, shape ``(T, H, W)``, at least 3 frames.
@@ -62,7 +62,7 @@ def spot_divide_and_conquer(
             makes peaks too. 5 suits 100 to 200 frames a second; take 1 (none) for 25.
 
     Returns:
-        Index of the apex, 0 to ``T - 1``.
+        Index of the apex, 1 to ``T - 1``.
 
     Raises:
         ValueError: the frames are no such array, a region is no part of them, or the window is even or longer than
@@ -72,7 +72,49 @@ def spot_divide_and_conquer(
     if window < 1 or window % 2 == 0 or window > len(curve):
         raise ValueError(f"window={window} must be odd and at most the {len(curve)} frames of the clip")
     padded = np.pad(curve, window // 2, mode="edge")
-    return divide_and_conquer(np.convolve(padded, np.full(window, 1 / window), mode="valid"))
+    return max(1, divide_and_conquer(np.convolve(padded, np.full(window, 1 / window), mode="valid")))
+
+
+def spot_flow(motion: np.ndarray) -> int:
+    """The frame to which the regions have moved farthest from the onset, on average over the regions.
+
+    Args:
+        motion: `region_motion` of each frame, the onset's zeros first, shape ``(T, regions)``, at least 3 frames.
+
+    Returns:
+        Index of the apex, 1 to ``T - 1``.
+
+    Raises:
+        ValueError: the array has another shape or holds a NaN.
+    """
+    motion = np.asarray(motion, dtype=np.float64)
+    if motion.ndim != 2 or len(motion) < MIN_FRAMES or not motion.size or np.isnan(motion).any():
+        raise ValueError(f"motion of at least {MIN_FRAMES} frames, (T, regions), is needed, found shape {motion.shape}")
+    return int(np.argmax(motion[1:].mean(axis=1))) + 1
+
+
+def region_motion(u: np.ndarray, v: np.ndarray, regions: Mapping[str, Box] = REGIONS) -> np.ndarray:
+    """How far each region has moved: mean length of the optical flow in it, less the motion of the head.
+
+    That flow gathered over local regions shows the apex is the idea of Patel, Zhao & Pietikainen 2015,
+    doi:10.1007/978-3-319-25903-1_32; our measure is simpler than theirs. The head's motion is the median of the flow
+    over the frame, which is right for a translation only.
+
+    Args:
+        u: flow from the onset to the right in pixels, shape ``(H, W)``.
+        v: flow down, same shape.
+        regions: see `REGIONS`.
+
+    Returns:
+        float64, shape ``(regions,)``, pixels.
+
+    Raises:
+        ValueError: the shapes differ, or a region is no part of them.
+    """
+    if u.shape != v.shape or u.ndim != 2:
+        raise ValueError(f"u and v must have one shape (H, W); found {u.shape} and {v.shape}")
+    length = np.hypot(u - np.median(u), v - np.median(v))
+    return np.array([part.mean() for part in _cut(length[None], regions)])
 
 
 def frame_difference(frames: np.ndarray, regions: Mapping[str, Box] = REGIONS) -> np.ndarray:
@@ -81,8 +123,8 @@ def frame_difference(frames: np.ndarray, regions: Mapping[str, Box] = REGIONS) -
     ``mean((|I_t - I_0| + 1) / (|I_t - I_(t-1)| + 1))``: the second term is what camera and light change by themselves
     within one frame. At the apex the face has gone far and hardly moves.
 
-    Source: Van Quang et al. 2019, "CapsuleNet for micro-expression recognition", doi:10.1109/FG.2019.8756544, there
-    on ten small cells around landmarks. The 1 is one grey level of 0..255.
+    Source: Quang et al. 2019, "CapsuleNet for micro-expression recognition", doi:10.1109/FG.2019.8756544, there on ten
+    small cells around landmarks. The 1 is one grey level of 0..255.
 
     Args:
         frames: grey, onset first, values 0..255, shape ``(T, H, W)``, at least 3 frames.
@@ -141,7 +183,7 @@ def divide_and_conquer(curve: np.ndarray) -> int:
     curve, found once; the two ends are none. Of two halves with equal sums the earlier is kept, and the middle frame
     of an odd number belongs to the later half.
 
-    Source: Liong et al. 2015, doi:10.1109/ACPR.2015.7486586, the five steps as told in arXiv:1606.01721, section 3.1.
+    Source: Liong et al. 2015, doi:10.1109/ACPR.2015.7486586, without public code: ties, ends and odd lengths are ours.
 
     Args:
         curve: at least 0, one value a frame, shape ``(T,)``, at least 3 frames.
@@ -178,12 +220,16 @@ def divide_and_conquer(curve: np.ndarray) -> int:
 
 
 def _parts(frames: np.ndarray, regions: Mapping[str, Box]) -> list[np.ndarray]:
-    """The regions, cut out of all frames."""
+    """The regions, cut out of all frames of a clip."""
     frames = np.asarray(frames)
     if frames.ndim != 3 or len(frames) < MIN_FRAMES:
         raise ValueError(
             f"at least {MIN_FRAMES} grey frames (T, H, W) from onset to offset are needed, found shape {frames.shape}"
         )
+    return _cut(frames, regions)
+
+
+def _cut(frames: np.ndarray, regions: Mapping[str, Box]) -> list[np.ndarray]:
     if not regions:
         raise ValueError("at least one region is needed; whole frames are {'frame': (0, 1, 0, 1)}")
     height, width = frames.shape[1:]

@@ -1,7 +1,10 @@
 """Frame numbers: the number in a file name is the number in the coding sheet, and files are not zero-padded."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from fer_lightning.errors import DatasetError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 
@@ -48,6 +51,30 @@ def index_frames(names: Iterable[str]) -> dict[int, str]:
             raise ValueError(f"{frames[number]!r} and {name!r} are both frame {number}")
         frames[number] = name
     return dict(sorted(frames.items()))
+
+
+def clip_frames(root: Path, path: str, sample: str) -> dict[int, str]:
+    """The frames of a clip's folder as `index_frames` gives them; lists the folder, opens no image.
+
+    Args:
+        root: raw folder.
+        path: the clip's folder below it.
+        sample: sample id, for messages.
+
+    Raises:
+        DatasetError: there is no such folder, or two of its files have one number.
+    """
+    if not (root / path).is_dir():
+        raise DatasetError(f"{sample}: no folder {path} in {root}; complete the frames")
+    try:
+        return index_frames(item.name for item in (root / path).iterdir())
+    except ValueError as error:
+        raise DatasetError(f"{sample}: {path}: {error}; remove one of the two") from error
+
+
+def frames_between(frames: Mapping[int, str], onset: int, offset: int) -> dict[int, str]:
+    """The frames that are there from onset to offset, both included, in order."""
+    return {number: name for number, name in frames.items() if onset <= number <= offset}
 
 
 def nearest_frames(numbers: Iterable[int], wanted: int, n: int = 3) -> list[int]:

@@ -1,5 +1,7 @@
 """Optical flow between the onset and the apex frame of a clip."""
 
+import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,13 +12,15 @@ from skimage.registration import optical_flow_tvl1
 
 from fer_lightning.errors import DatasetError
 from fer_lightning.functional import flow as maths
-from fer_lightning.functional.frames import index_frames, nearest_frames
+from fer_lightning.functional.frames import clip_frames, nearest_frames
 from fer_lightning.preprocess import sources
 
-CHANNELS = ("u", "v", "strain", "magnitude")
+#: Channel -> what it is made of: u to the right and v down, in pixels.
+FIELDS = {"u": lambda u, v: u, "v": lambda u, v: v, "strain": maths.strain, "magnitude": maths.magnitude}
+CHANNELS = tuple(FIELDS)
 SIGNED = ("u", "v")
 METHODS = ("tvl1", "farneback", "dis")
-NORMALISATIONS = ("minmax_per_channel", "symmetric", "fixed_range")
+NORMALISATIONS = ("minmax_per_channel", "symmetric", "fixed_range", "none")
 
 
 def optical_flow(first: np.ndarray, second: np.ndarray, method: str = "tvl1") -> tuple[np.ndarray, np.ndarray]:
@@ -51,8 +55,25 @@ def optical_flow(first: np.ndarray, second: np.ndarray, method: str = "tvl1") ->
     return u.astype(np.float64), v.astype(np.float64)
 
 
+def negate(channel: np.ndarray, normalise: str) -> np.ndarray:
+    """The stored values of the opposite displacement.
+
+    Right up to the rounding to 8 bits: 255 - x where least and greatest value span 0..255, 256 - x where 128 is no
+    motion, -x where nothing was normalised.
+
+    Args:
+        channel: u or v of one picture, any shape.
+        normalise: how it was stored, see `OnsetApexFlow`.
+    """
+    if normalise == "none":
+        return -channel
+    if normalise != "minmax_per_channel":
+        return np.clip(2 * maths.ZERO - channel.astype(np.int16), 0, 255).astype(np.uint8)
+    return 255 - channel if channel.min() < channel.max() else channel  # constant: no motion at all
+
+
 class OnsetApexFlow:
-    """Onset and apex frame to an 8-bit flow image.
+    """Onset and apex frame to a flow image.
 
     In this order, since the results differ: read both frames, turn them grey; (`resize_first` only: resize both
     frames); flow; strain and magnitude; resize each channel (averaging areas when it gets smaller); normalise.
@@ -63,8 +84,9 @@ class OnsetApexFlow:
         channels: which channels, in which order, of u, v, strain, magnitude.
         method: see `optical_flow`.
         normalise: ``minmax_per_channel`` (each channel of each image from 0 to 255, as the pictures published with
-            STSTNet), ``symmetric`` (signs kept: no motion is 128 for u and v, 0 for strain and magnitude) or
-            ``fixed_range`` (strength kept too). A channel without any variation (equal frames) is all "no motion".
+            STSTNet), ``symmetric`` (signs kept: no motion is 128 for u and v, 0 for strain and magnitude),
+            ``fixed_range`` (strength kept too) or ``none`` (pixels of displacement as they are, 16-bit floats). In 8
+            bits a channel without any variation (equal frames) is all "no motion".
         fixed_range: pixels of displacement that become 255 (``-fixed_range`` becomes 1); ``fixed_range`` only.
         strain_range: strain that becomes 255; ``fixed_range`` only.
         resize_first: resize the frames instead of the flow, as HTNet does.
@@ -96,6 +118,7 @@ class OnsetApexFlow:
         self.size, self.channel_names = int(size), [str(name) for name in channels]
         self.method, self.normalise, self.resize_first = method, normalise, bool(resize_first)
         self.fixed_range, self.strain_range = float(fixed_range), float(strain_range)
+        self._seconds: Counter[str] = Counter()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -104,8 +127,8 @@ class OnsetApexFlow:
 
     @property
     def dtype(self) -> np.dtype:
-        """uint8; what a value means depends on `normalise`."""
-        return np.dtype(np.uint8)
+        """uint8, what a value means depends on `normalise`; float16 without."""
+        return np.dtype(np.float16 if self.normalise == "none" else np.uint8)
 
     @property
     def channels(self) -> list[str]:
@@ -116,23 +139,36 @@ class OnsetApexFlow:
         """Rows with equal keys are best made in one process; clips are independent."""
         return ""
 
+    def flip(self, array: np.ndarray) -> np.ndarray:
+        """The flow of the mirrored clip: mirrored, and what went to the right goes to the left."""
+        mirrored = array[..., ::-1].copy()
+        for place, name in enumerate(self.channel_names):
+            if name == "u":
+                mirrored[place] = negate(mirrored[place], self.normalise)
+        return mirrored
+
     def make(self, root: Path, rows: pd.DataFrame) -> Iterator[np.ndarray]:
-        """One uint8 array ``(channels, size, size)`` per clip.
+        """One array ``(channels, size, size)`` per clip.
 
         Raises:
             DatasetError: a frame is missing or damaged, or the two differ in size; clip and file are named.
         """
         for row in rows.itertuples():
+            started = time.perf_counter()
             onset, apex = read_pair(Path(root), row.sample_id, row.path, row.onset, row.apex)
+            self._seconds["reading"] += time.perf_counter() - started
             yield self.image(onset, apex)
 
     def image(self, onset: np.ndarray, apex: np.ndarray) -> np.ndarray:
         """The flow image of two grey frames of one size."""
         if self.resize_first:
             onset, apex = self._resize(onset), self._resize(apex)
+        started = time.perf_counter()
         u, v = optical_flow(onset, apex, self.method)
-        fields = {"u": u, "v": v, "strain": maths.strain(u, v), "magnitude": maths.magnitude(u, v)}
-        return np.stack([self._to_uint8(name, self._resize(fields[name])) for name in self.channel_names])
+        found = time.perf_counter()
+        made = np.stack([self._stored(name, self._resize(FIELDS[name](u, v))) for name in self.channel_names])
+        self._seconds.update({"optical flow": found - started, "strain and resize": time.perf_counter() - found})
+        return made
 
     def _resize(self, image: np.ndarray) -> np.ndarray:
         if image.shape == (self.size, self.size):
@@ -140,7 +176,9 @@ class OnsetApexFlow:
         smaller = min(image.shape) >= self.size
         return cv2.resize(image, (self.size, self.size), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
 
-    def _to_uint8(self, name: str, field: np.ndarray) -> np.ndarray:
+    def _stored(self, name: str, field: np.ndarray) -> np.ndarray:
+        if self.normalise == "none":
+            return field.astype(np.float16)
         signed = name in SIGNED
         if self.normalise == "minmax_per_channel":
             return maths.minmax(field, signed)
@@ -164,13 +202,7 @@ def read_pair(root: Path, sample: str, path: str, onset: int, apex: int) -> tupl
     """
     if pd.isna(onset) or pd.isna(apex):
         raise DatasetError(f"{sample}: onset-apex flow needs both frame numbers, found onset {onset}, apex {apex}")
-    folder = root / path
-    if not folder.is_dir():
-        raise DatasetError(f"{sample}: no folder {path} in {root}; complete the frames")
-    try:
-        names = index_frames(item.name for item in folder.iterdir())
-    except ValueError as error:
-        raise DatasetError(f"{sample}: {path}: {error}; remove one of the two") from error
+    names = clip_frames(root, path, sample)
     frames = []
     for what, number in (("onset", onset), ("apex", apex)):
         if number not in names:

@@ -65,8 +65,75 @@ def test_or_their_middle_frame_is_taken(tiny):
     middle = manifest[manifest["apex_source"] == "middle"]
     assert middle["sample_id"].tolist() == list(FAULTY)
     assert (middle["apex"] - middle["onset"]).tolist() == [3, 3]
-    with pytest.raises(DatasetError, match="apex='spot' must be 'annotated' or 'middle'"):
-        casme2.build_manifest(tiny, apex="spot")
+    with pytest.raises(DatasetError, match=r"apex='first' is none of \['annotated', 'file', 'middle', 'spot'\]"):
+        casme2.build_manifest(tiny, apex="first")
+
+
+def test_or_every_apex_is_left_to_the_spotter(tiny):
+    manifest = contract.check(casme2.build_manifest(tiny, apex="spot"), {"samples": 36}, where="casme2")
+    assert len(manifest) == 36
+    assert manifest["apex"].isna().all()
+    assert set(manifest["apex_source"]) == {"spotted"}
+    assert manifest.attrs["dropped"] == {}
+
+
+def test_or_all_come_from_a_list_of_ones_own(copy):
+    middle = casme2.build_manifest(copy, apex="middle")
+    mine = middle.assign(apex=middle["apex"] + 1, clip=middle["sample_id"].str.split("/").str[2])[::-1]
+    mine[["apex", "sample_id"]].to_csv(copy / "ids.csv", index=False)
+    mine[["clip", "subject", "apex", "label"]].to_csv(copy / "clips.csv", index=False, encoding="utf-8-sig")
+    mine[["subject", "clip", "apex"]].to_excel(copy / "clips.xlsx", index=False)
+    for name in ("ids.csv", "clips.csv", "clips.xlsx"):
+        manifest = casme2.build_manifest(copy, apex="file", apex_list=name)
+        contract.check(manifest, {"samples": 36}, where="casme2")
+        assert manifest["apex"].tolist() == (middle["apex"] + 1).tolist()
+        assert set(manifest["apex_source"]) == {"file"}
+    mine[["clip", "apex"]].to_excel(copy / "a.xlsx", index=False)
+    with pytest.raises(DatasetError, match=r"a.xlsx: line 1 must name .*, found \['clip', 'apex'\]"):
+        casme2.build_manifest(copy, apex="file", apex_list="a.xlsx")
+    mine[1:][["sample_id", "apex"]].to_csv(copy / "ids.csv", index=False)
+    with pytest.raises(DatasetError, match=r"1 of 36 clips have no apex in it \(first: 'casme2/sub06/EP06_01f'\)"):
+        casme2.build_manifest(copy, apex="file", apex_list="ids.csv")
+    (copy / "Cropped" / "sub01" / "EP01_01f" / "reg_img52.jpg").unlink()
+    with pytest.raises(DatasetError, match=r"sub01/EP01_01f: no file img52.jpg or reg_img52.jpg \(apex\)"):
+        casme2.build_manifest(copy, apex="file", apex_list="clips.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "sample_id,apex\n\ncasme2/sub01/EP01_01f,47\n",
+            r"a.csv, line 3: the apex 47 of casme2/sub01/EP01_01f lies",
+        ),
+        ("sample_id,apex\ncasme2/sub01/EP01_01f,55\n", "line 2: .* lies outside its clip, 48 to 54"),
+        ("subject,clip,apex\nsub01,EP01_01f,50\nsub01,EP01_01f,51\n", "line 3: casme2/sub01/EP01_01f stands in line 2"),
+        (
+            "subject,clip,apex\n1,EP01_01f,50\n",
+            "line 2: '1/EP01_01f' is no clip here; expected one such as 'sub01/",
+        ),
+        ("subject, clip, apex\nsub01,EP01_01f,/\n", "line 2: the apex frame must be a whole number, found '/'"),
+        ("subject,clip,apex\nsub01,EP01_01f\n", "line 2: expected 3 fields"),
+        ("subject;clip;apex\nsub01;EP01_01f;51\n", r"no column \['apex'\], .*separated by ';', save it with commas"),
+        ("clip,apex\nEP01_01f,51\n", r"line 1 must name the columns sample_id,apex or .*, found \['clip', 'apex'\]"),
+        ("", "has no rows"),
+        ("sample_id,apex\ncasme2/sub01/EP01_01f,50\n", "35 of 36 clips have no apex in it"),
+        (b"sample_id,apex\n\xff\xfe,3\n", "no csv in UTF-8"),
+    ],
+)
+def test_a_bad_line_of_the_list_is_named(copy, text, message):
+    (copy / "a.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(DatasetError, match=message):
+        casme2.build_manifest(copy, apex="file", apex_list="a.csv")
+
+
+def test_a_list_that_is_missing_or_would_not_be_read_is_said(tiny):
+    with pytest.raises(DatasetNotFoundError, match=r"apex='file' needs a csv or xlsx in .*apex_list=None"):
+        casme2.build_manifest(tiny, apex="file")
+    with pytest.raises(DatasetNotFoundError, match=r"with the columns sample_id,apex or subject,clip,apex; .*=b.csv"):
+        casme2.build_manifest(tiny, apex="file", apex_list="b.csv")
+    with pytest.raises(DatasetError, match=r"apex_list='a.csv' is read by apex='file' only, found apex='middle'"):
+        casme2.build_manifest(tiny, apex="middle", apex_list="a.csv")
 
 
 def test_views_of_three_and_five_classes_account_for_every_clip(tiny):

@@ -6,11 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_lightning.datasets import synthetic
+from benchmarks import flow as benchmark
+from fer_lightning.datasets import casme2, smic, synthetic
 from fer_lightning.errors import DatasetError
 from fer_lightning.functional import flow as maths
 from fer_lightning.preprocess import flow
 from fer_lightning.preprocess.flow import OnsetApexFlow
+
+EIGHT_BIT = [name for name in flow.NORMALISATIONS if name != "none"]
 
 
 def face(seed: int = 0) -> np.ndarray:
@@ -76,11 +79,59 @@ def test_fixed_range_shows_pixels_and_symmetric_shows_signs():
 
 
 @pytest.mark.parametrize("method", flow.METHODS)
-@pytest.mark.parametrize("normalise", flow.NORMALISATIONS)
+@pytest.mark.parametrize("normalise", EIGHT_BIT)
 def test_equal_frames_are_all_no_motion(method, normalise):
     flat = np.full((40, 40), 90, dtype=np.uint8)
     made = OnsetApexFlow(size=20, channels=flow.CHANNELS, method=method, normalise=normalise).image(flat, flat)
     assert [np.unique(channel).tolist() for channel in made] == [[128], [128], [0], [0]]
+
+
+def test_without_normalisation_pixels_are_kept_as_floats():
+    first = face()
+    moved = synthetic.warp(first, *synthetic.movement(np.random.default_rng(1), 90, 80, "mouth_up", pixels=2.0))
+    recipe = OnsetApexFlow(size=90, channels=flow.CHANNELS, method="dis", normalise="none")
+    made = recipe.image(first, moved)
+    assert (made.dtype, recipe.dtype) == (np.float16, np.float16)
+    u, v = flow.optical_flow(first, moved, "dis")
+    assert made[2].max() == pytest.approx(maths.strain(u, v).max(), rel=0.2)  # 80 columns became 90
+    square = OnsetApexFlow(size=80, channels=flow.CHANNELS, method="dis", normalise="none").image(
+        first[:80], moved[:80]
+    )
+    u, v = flow.optical_flow(first[:80], moved[:80], "dis")
+    for channel, field in zip(square, (u, v, maths.strain(u, v), maths.magnitude(u, v)), strict=True):
+        assert channel == pytest.approx(field, rel=1e-3, abs=1e-3)
+    flat = np.full((40, 40), 90, dtype=np.uint8)
+    assert (OnsetApexFlow(size=20, method="dis", normalise="none").image(flat, flat) == 0).all()
+
+
+@pytest.mark.parametrize("method", flow.METHODS)
+@pytest.mark.parametrize("normalise", flow.NORMALISATIONS)
+def test_flip_is_the_flow_of_the_mirrored_frames(method, normalise):
+    first = face()
+    moved = synthetic.warp(first, *synthetic.movement(np.random.default_rng(1), 90, 80, "nose_left", pixels=3.0))
+    recipe = OnsetApexFlow(size=30, channels=["v", "u", "strain"], method=method, normalise=normalise)
+    made = recipe.image(first, moved)
+    mirrored = recipe.image(first[:, ::-1].copy(), moved[:, ::-1].copy())
+    flipped = recipe.flip(made)
+    assert (flipped.dtype, flipped.shape) == (made.dtype, made.shape)
+    for place, name in enumerate(recipe.channels):
+        right, wrong = (np.abs(mirrored[place] - image[place].astype(float)) for image in (flipped, made[..., ::-1]))
+        spread = np.ptp(mirrored[place].astype(float))
+        assert right.mean() < 0.05 * spread
+        if name == "u":
+            assert right.mean() < wrong.mean() / 3, "u must change its sign"
+    assert (recipe.flip(flipped) == made).all()
+
+
+@pytest.mark.parametrize("normalise", EIGHT_BIT)
+def test_negating_what_is_stored_stores_the_negative(normalise):
+    recipe = OnsetApexFlow(normalise=normalise)
+    field = np.random.default_rng(0).normal(0.4, 1.5, (50, 50))
+    opposite = flow.negate(recipe._stored("u", field), normalise)
+    assert np.abs(opposite.astype(int) - recipe._stored("u", -field)).max() <= 1
+    still = recipe._stored("u", np.zeros((3, 3)))
+    assert flow.negate(still, normalise).tolist() == still.tolist() == [[128] * 3] * 3
+    assert flow.negate(np.array([0, 1, 128, 255], np.uint8), "fixed_range").tolist() == [255, 255, 128, 1]
 
 
 def test_resizing_first_is_another_recipe():
@@ -122,10 +173,33 @@ def test_frames_that_differ_in_size_or_are_torn_are_named(tmp_path):
         ({"channels": ["u", "w"]}, r"channels=\['u', 'w'\] must be some of"),
         ({"channels": []}, r"channels=\[\] must be some of"),
         ({"method": "lk"}, "method='lk' is not one of"),
-        ({"normalise": "none"}, "normalise='none' is not one of"),
+        ({"normalise": "minmax"}, "normalise='minmax' is not one of"),
         ({"fixed_range": 0}, "fixed_range=0 and strain_range=0.3 above 0"),
     ],
 )
 def test_wrong_arguments_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         OnsetApexFlow(**options)
+
+
+@pytest.mark.parametrize(
+    ("data", "method", "share"), [(casme2, "tvl1", 0.7), (smic, "dis", 0.7), (casme2, "farneback", 0.8)]
+)
+def test_the_displacement_of_tiny_clips_is_found_from_their_files(tmp_path, data, method, share):
+    """Bounds well above what `python benchmarks/flow.py` prints for all clips."""
+    mean = benchmark.accuracy(data, tmp_path / "tiny", method, clips=6)
+    assert mean["error"] < share * mean["motion"]
+    assert mean["strain r"] > 0.3
+    assert mean["clips"] == 6
+
+
+def test_strain_of_a_drawn_bump_is_that_of_the_formula():
+    greatest, error = benchmark.strain_of_a_bump()
+    assert 0.1 < greatest < 0.4
+    assert error < 0.02 * greatest
+
+
+def test_nearly_all_time_goes_into_the_flow_itself(tmp_path):
+    measured = benchmark.speed(tmp_path, "tvl1", clips=2, height=170, width=140)
+    assert measured["optical flow"] > 0.85, measured
+    assert 0.9 < sum(measured[part] for part in ("reading", "optical flow", "strain and resize")) <= 1

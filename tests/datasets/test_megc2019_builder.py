@@ -67,6 +67,26 @@ def test_what_is_left_out_and_corrected_is_said(tiny):
     assert set(megc2019.build_manifest(tiny, smic_apex="file")["apex_source"]) == {"annotated", "spotted", "file"}
 
 
+def test_apexes_are_spotted_or_come_from_one_list_for_all_three(copy):
+    spot = contract.check(megc2019.build_manifest(copy, apex="spot"), {"samples": 66}, where="megc2019")
+    assert spot["apex"].isna().all()
+    assert set(spot["apex_source"]) == {"spotted"}
+    middle = megc2019.build_manifest(copy, corrections=False)
+    more = pd.DataFrame({"sample_id": ["casme2/sub01/EP05_01f"], "apex": [81]})  # in the release, not selected
+    pd.concat([more, middle[["sample_id", "apex"]]]).to_csv(copy / "a.csv", index=False)
+    listed = megc2019.build_manifest(copy, apex="file", apex_list="a.csv")
+    assert listed["apex"].tolist() == middle["apex"].tolist()
+    assert set(listed["apex_source"]) == {"file"}
+    assert listed.attrs["corrected"] == {}
+    for options, message in (
+        ({"apex": "annotated"}, r"MEGC 2019 .*apex='annotated' is none of \['file', 'middle', 'spot'\]"),
+        ({"apex": "spot", "smic_apex": "file"}, "smic_apex='file' is read by apex='middle' only, found apex='spot'"),
+        ({"apex_list": "a.csv"}, "apex_list='a.csv' is read by apex='file' only"),
+    ):
+        with pytest.raises(DatasetError, match=message):
+            megc2019.build_manifest(copy, **options)
+
+
 def test_the_list_selects_not_the_emotion_word(copy):
     kept = lines(copy)[::-3]
     (copy / FILE).write_text("\ufeff" + "\n".join(kept), encoding="utf-8")
@@ -87,8 +107,8 @@ def test_lists_and_releases_that_contradict_each_other_are_refused(copy):
     with pytest.raises(DatasetError, match=r"2 of 68 clips .* are in no release \(first: samm/006/006_9_9\)"):
         megc2019.build_manifest(copy)
     (copy / FILE).write_text("\n".join([*right, right[3]]))
-    with pytest.raises(DatasetError, match="1 sample ids stand in more than one row"):
-        contract.check(megc2019.build_manifest(copy), where="megc2019")
+    with pytest.raises(DatasetError, match="line 67: .* stands in line 4 too; it must stand once"):
+        megc2019.build_manifest(copy)
 
 
 @pytest.mark.parametrize(

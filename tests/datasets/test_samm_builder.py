@@ -69,8 +69,23 @@ def test_without_corrections_the_two_clips_follow_the_apex_policy(tiny):
     assert frames(middle, FAULTY[0]) == (1071, 1102, 1134, "middle")
     assert frames(middle, FAULTY[1]) == (4896, 4933, 4970, "middle")
     assert (middle["apex_source"] == "annotated").sum() == 28
-    with pytest.raises(DatasetError, match="apex='spot' must be 'annotated' or 'middle'"):
-        samm.build_manifest(tiny, apex="spot")
+    with pytest.raises(DatasetError, match=r"apex='first' is none of \['annotated', 'file', 'middle', 'spot'\]"):
+        samm.build_manifest(tiny, apex="first")
+
+
+def test_spotted_and_listed_apexes_are_for_all_clips_and_need_no_correction(copy):
+    spot = contract.check(samm.build_manifest(copy, apex="spot"), {"samples": 30}, where="samm")
+    assert len(spot) == 30
+    assert spot["apex"].isna().all()
+    assert set(spot["apex_source"]) == {"spotted"}
+    assert spot.attrs["dropped"] == spot.attrs["corrected"] == {}
+    middle = samm.build_manifest(copy, apex="middle", corrections=False)
+    middle[["sample_id", "apex"]].to_csv(copy / "a.csv", index=False)
+    shutil.rmtree(copy / middle["path"][3])
+    listed = samm.build_manifest(copy, apex="file", apex_list="a.csv", partial=True)
+    assert listed["apex"].tolist() == middle["apex"].drop(3).tolist()
+    assert listed.attrs["dropped"] == {samm.NO_FOLDER: [middle["sample_id"][3]]}
+    assert listed.attrs["corrected"] == {}
 
 
 def test_a_sheet_that_is_right_is_not_corrected(copy):

@@ -115,9 +115,11 @@ def test_missing_folders_and_wrong_options_are_said(tmp_path, copy):
         smic.build_manifest(tmp_path / "nowhere")
     with pytest.raises(DatasetError, match=r"subset='HS' is none of \['hs', 'vis', 'nir'\]"):
         smic.build_manifest(copy, subset="HS")
-    with pytest.raises(DatasetError, match="apex='annotated' must be 'middle' or 'file': SMIC has no annotated apex"):
+    with pytest.raises(
+        DatasetError, match=r"nobody annotated its apexes.*'annotated' is none of \['file', 'middle', 'spot'\]"
+    ):
         smic.build_manifest(copy, apex="annotated")
-    with pytest.raises(DatasetError, match="apex='file' has frames of hs only, not of vis"):
+    with pytest.raises(DatasetError, match="the unofficial apex list has frames of hs only, not of vis; give a csv"):
         smic.build_manifest(copy, subset="vis", apex="file")
     for folder in (copy / HS).glob("*/micro"):
         shutil.rmtree(folder)
@@ -137,6 +139,20 @@ def test_apexes_of_the_list_are_taken_and_recorded(copy):
     assert same["apex"].tolist() == middle["apex"].tolist()
     mine = smic.build_manifest(copy, apex="file", apex_list="mine.xlsx")
     assert mine["apex"].tolist() == (middle["apex"] - 1).tolist()
+
+
+def test_apexes_are_spotted_or_come_from_a_csv_of_ones_own(copy):
+    spot = contract.check(smic.build_manifest(copy, "nir", apex="spot"), {"samples": 6}, where="smic")
+    assert spot["apex"].isna().all()
+    assert set(spot["apex_source"]) == {"spotted"}
+    middle = smic.build_manifest(copy, "vis")
+    middle.assign(apex=middle["apex"] + 1)[["sample_id", "apex"]].to_csv(copy / "vis.csv", index=False)
+    mine = smic.build_manifest(copy, "vis", apex="file", apex_list="vis.csv")
+    assert mine["apex"].tolist() == (middle["apex"] + 1).tolist()
+    assert set(mine["apex_source"]) == {"file"}
+    (copy / mine["path"][2] / f"reg_image{mine['apex'][2]}.bmp").unlink()
+    with pytest.raises(DatasetError, match=r"s11_\w+: no file reg_image[0-9]+.bmp \(apex\)"):
+        smic.build_manifest(copy, "vis", apex="file", apex_list="vis.csv")
 
 
 def test_a_list_that_lacks_clips_or_names_no_file_is_refused(copy):

@@ -92,10 +92,29 @@ def test_divide_and_conquer_by_hand(curve, index):
     assert apex.divide_and_conquer(np.array(curve)) == index
 
 
+def test_region_motion_by_hand_and_without_that_of_the_head():
+    u, v = np.zeros((60, 60)), np.zeros((60, 60))
+    u[40:], v[40:] = 3, 4  # a third of the frame moves by 5 pixels
+    regions = {"upper": (0, 0.5, 0, 1), "lower": (0.5, 1, 0, 1)}
+    assert apex.region_motion(u, v, regions) == pytest.approx([0, 5 * 20 / 30])
+    assert apex.region_motion(u + 7, v - 2, regions) == pytest.approx([0, 5 * 20 / 30]), "the head went right and up"
+
+
+def test_flow_takes_the_frame_whose_regions_moved_farthest_on_average():
+    motion = np.array([[0, 0], [3, 0], [2, 2], [1, 2.5]])  # means 0, 1.5, 2, 1.75
+    assert apex.spot_flow(motion) == 2
+    assert apex.spot_flow(np.zeros((4, 3))) == 1, "never the onset"
+    for wrong in (motion[:2], motion[0], np.full((4, 2), np.nan), np.zeros((4, 0))):
+        with pytest.raises(ValueError, match=r"motion of at least 3 frames, \(T, regions\), is needed, found shape"):
+            apex.spot_flow(wrong)
+    with pytest.raises(ValueError, match=r"one shape \(H, W\); found \(60, 60\) and \(60, 59\)"):
+        apex.region_motion(np.zeros((60, 60)), np.zeros((60, 59)))
+
+
 def test_a_clip_without_any_change_gives_some_frame_of_it():
     still = np.full((9, 60, 60), 90, dtype=np.uint8)
     assert apex.spot_frame_difference(still) == 1
-    assert apex.spot_divide_and_conquer(still) == 0
+    assert apex.spot_divide_and_conquer(still) == 1, "never the onset: its flow to itself says nothing"
     assert (apex.lbp_difference(still) == 0).all()
 
 
