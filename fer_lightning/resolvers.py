@@ -1,8 +1,21 @@
 """OmegaConf resolvers used by the YAML files in `conf/`."""
 
-from omegaconf import OmegaConf
+from typing import Any
+
+from omegaconf import Container, DictConfig, ListConfig, OmegaConf
 
 
 def register() -> None:
-    """Register `${len:<list>}` (how many classes or channels a list names). Safe to call twice."""
+    """Register `${len:<list>}` and `${paper:<key>,<default>}`. Safe to call twice."""
     OmegaConf.register_new_resolver("len", len, replace=True)
+    OmegaConf.register_new_resolver("paper", paper, replace=True)
+
+
+def paper(key: str, default: Any, *, _root_: Container) -> Any:
+    """What the chosen model's paper sets (`paper.<key>`), or the default where it says nothing.
+
+    `oc.select` is nearly the same, but a list as its default cannot be resolved into the config.
+    """
+    found = OmegaConf.select(_root_, f"paper.{key}", default=default)
+    found = default if found is None else found
+    return found if isinstance(found, ListConfig | DictConfig) or not isinstance(found, list) else ListConfig(found)
