@@ -40,8 +40,8 @@ def describe(name: str, read: bool) -> str:
                 found += f", {len(data.build()):,} samples"
             except FERError as error:
                 found += f", but: {error}"
-    classes = f"{len(data.classes)} classes: {', '.join(data.classes)}"
-    return f"{name:16s} {data.kind:6s} {classes}\n{'':16s} {data.root}: {found}"
+    wanted = f"{len(data.classes)} classes: {', '.join(data.classes)}" if data.classes else ", ".join(data.targets)
+    return f"{name:16s} {data.kind:6s} {wanted}\n{'':16s} {data.root}: {found}"
 
 
 if __name__ == "__main__":

@@ -54,42 +54,52 @@ def main(arguments: list[str] | None = None) -> int:
 def write_sheets(data: FERDataModule, folder: Path, samples: int, seed: int) -> list[Path]:
     """Write the PNG and the HTML page of a prepared data set; returns the two files."""
     rng = np.random.default_rng(seed)
-    classes = {name: _thumbs(data, name, samples, rng) for name in data.classes}
-    counts = data.manifest["label"].value_counts()
+    parts = {name: data.manifest[data.manifest["label"] == name] for name in data.classes} or _quarters(data.manifest)
+    classes = {name: _thumbs(data, rows, samples, rng) for name, rows in parts.items()}
     notes = [
         f"{data.root}: {len(data.manifest):,} samples, channels {', '.join(data.channels)}, seed {seed}",
         *(f"left out: {number} ({reason})" for reason, number in data.dropped.items()),
+        *(f"{number} sample(s): {remark}" for remark, number in data.remarks.items()),
     ]
     if data.synthetic:
         notes.append("SYNTHETIC: drawn by this project, not recorded by anybody")
-    titled = {f"{name} ({counts.get(name, 0):,})": thumbs for name, thumbs in classes.items()}
+    titled = {f"{name} ({len(parts[name]):,})": thumbs for name, thumbs in classes.items()}
     picture, page = folder / f"{data.name}.png", folder / f"{data.name}.html"
     write_atomically(picture, contact.png(contact.sheet([[thumb for *_, thumb in row] for row in classes.values()])))
     write_atomically(page, contact.page(f"{data.name}: what the network sees", notes, titled))
     return [picture, page]
 
 
+def _quarters(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Samples without classes by the quarter of the valence-arousal plane that they lie in."""
+    pleasant, excited = rows["valence"] >= 0, rows["arousal"] >= 0
+    quarters = {
+        "valence >= 0, arousal >= 0": pleasant & excited,
+        "valence < 0, arousal >= 0": ~pleasant & excited,
+        "valence < 0, arousal < 0": ~pleasant & ~excited,
+        "valence >= 0, arousal < 0": pleasant & ~excited,
+    }
+    return {name: rows[there] for name, there in quarters.items() if there.any()}
+
+
 def _thumbs(
-    data: FERDataModule, name: str, samples: int, rng: np.random.Generator
+    data: FERDataModule, rows: pd.DataFrame, samples: int, rng: np.random.Generator
 ) -> list[tuple[str, str, np.ndarray]]:
-    rows = data.manifest[data.manifest["label"] == name]
     chosen = rows.iloc[np.sort(rng.permutation(len(rows))[:samples])]
+    arrays = data.cache.array[data.cache.numbers(chosen["sample_id"])]
+    shown = getattr(data.recipe, "picture", None) or (lambda array: contact.picture(array, data.channels))
     return [
-        (
-            row["sample_id"],
-            _caption(row),
-            contact.enlarge(contact.picture(data.cache.array[data.cache.rows[row["sample_id"]]], data.channels)),
-        )
-        for _, row in chosen.iterrows()
+        (row["sample_id"], _caption(row, data.cache.remarks.get(row["sample_id"], "")), contact.enlarge(shown(array)))
+        for array, (_, row) in zip(arrays, chosen.iterrows(), strict=True)
     ]
 
 
-def _caption(row: pd.Series) -> str:
+def _caption(row: pd.Series, remark: str) -> str:
     parts = [row["split"], row["subject"]]
     if pd.notna(row["apex"]):
         parts.append(f"frames {row['onset']}-{row['apex']}-{row['offset']} ({row['apex_source']})")
     parts += [f"{axis} {row[axis]:+.2f}" for axis in ("valence", "arousal") if axis in row and pd.notna(row[axis])]
-    return ", ".join(part for part in parts if part)
+    return ", ".join(part for part in [*parts, remark] if part)
 
 
 if __name__ == "__main__":

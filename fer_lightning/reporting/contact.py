@@ -20,13 +20,17 @@ def picture(array: np.ndarray, channels: Sequence[str]) -> np.ndarray:
     """A cache array as something to look at.
 
     Args:
-        array: shape ``(C, H, W)``, uint8.
+        array: shape ``(C, H, W)``, or a clip ``(C, T, H, W)`` of which the first, middle and last frame are shown side
+            by side; uint8, or float flow in pixels.
         channels: what the channels mean; `u` and `v` are shown as colours (direction as hue, length as brightness).
 
     Returns:
-        RGB, uint8, shape ``(H, W, 3)``.
+        RGB, uint8, shape ``(H, W, 3)`` (a clip: ``(H, 3 W, 3)``).
     """
     names = list(channels)
+    if array.ndim == 4:
+        frames = (0, array.shape[1] // 2, array.shape[1] - 1)
+        return np.concatenate([picture(array[:, frame], channels) for frame in frames], axis=1)
     if "u" in names and "v" in names:
         return flow_colours(array[names.index("u")], array[names.index("v")])
     if len(array) == 3:
@@ -91,8 +95,8 @@ def page(title: str, notes: Sequence[str], classes: dict[str, list[tuple[str, st
     parts = [
         "<!doctype html><meta charset='utf-8'>",
         f"<title>{html.escape(title)}</title>",
-        "<style>body{font:14px system-ui,sans-serif;margin:2em;color:#222}figure{display:inline-block;margin:4px;"
-        "text-align:center}figcaption{font-size:11px;color:#555;max-width:120px;overflow-wrap:anywhere}"
+        "<style>body{font:14px system-ui,sans-serif;margin:2em;color:#222}"
+        "figure{display:inline-block;vertical-align:top;margin:4px;text-align:center}figcaption{font-size:11px;color:#555;max-width:120px;overflow-wrap:anywhere}"
         "img{image-rendering:pixelated}h2{margin:1em 0 .2em}</style>",
         f"<h1>{html.escape(title)}</h1>",
         *(f"<p>{html.escape(note)}</p>" for note in notes),

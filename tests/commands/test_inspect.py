@@ -1,5 +1,6 @@
 """Contact sheets show what the cache holds."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,8 @@ def test_the_command_writes_picture_and_page(name, tmp_path, capsys):
 
 def test_valence_and_arousal_stand_beside_the_picture():
     row = {"split": "val", "subject": "v1", "apex": pd.NA, "valence": 0.5, "arousal": -0.25}
-    assert inspect._caption(pd.Series(row)) == "val, v1, valence +0.50, arousal -0.25"
+    assert inspect._caption(pd.Series(row), "") == "val, v1, valence +0.50, arousal -0.25"
+    assert inspect._caption(pd.Series(row), "nobody in the frame").endswith("-0.25, nobody in the frame")
 
 
 def test_the_list_of_data_sets_says_what_is_here(tiny_raw, monkeypatch, capsys):
@@ -62,3 +64,22 @@ def test_the_list_of_data_sets_says_what_is_here(tiny_raw, monkeypatch, capsys):
     assert catalogue.main(["fer2013"]) == 0
     assert "not there" in capsys.readouterr().out
     assert catalogue.main(["fer2014"]) == 2
+
+
+def test_a_clip_shows_its_first_middle_and_last_frame():
+    clip = np.arange(5, dtype=np.uint8).reshape(1, 5, 1, 1).repeat(2, axis=2).repeat(2, axis=3)
+    shown = contact.picture(clip, ["gray"])
+    assert shown.shape == (2, 6, 3)
+    assert shown[0, :, 0].tolist() == [0, 0, 2, 2, 4, 4]
+
+
+@pytest.mark.parametrize("options", [["data=dfew", "input=openpose_json"], ["data=affwild2_va"]], ids=" ".join)
+def test_key_points_and_valence_are_shown(options, tmp_path):
+    """Skeletons are drawn from arrays; frames without a class stand by quarter, valence and arousal beside them."""
+    assert inspect.main([*options, "debug=tiny", f"paths.runs={tmp_path}", "--samples", "3"]) == 0
+    page = next((tmp_path / "inspect").glob("*.html")).read_text()
+    picture = mpimg.imread(next((tmp_path / "inspect").glob("*.png")))
+    assert picture[..., :3].std() > 0.05
+    if "affwild2" in options[0]:
+        assert re.search(r"valence [+-]0\.\d\d, arousal [+-]", page)
+        assert "valence &lt; 0" in page

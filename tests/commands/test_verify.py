@@ -1,6 +1,7 @@
 """`verify` finds what was planted, and on the real files what is known about them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 
 from fer_lightning import prepare, verify
-from fer_lightning.datasets import fer2013
+from fer_lightning.datasets import fer2013, own_images
 from fer_lightning.functional import duplicates
 
 
@@ -136,3 +137,29 @@ def test_the_real_altered_copy_is_called_altered(fer_raw, tmp_path):
     assert verify.main(["data=fer2013", *arguments]) == 1
     found = {finding["check"]: finding for finding in json.loads(report.read_text())["findings"]}
     assert "pictures of train are far less sharp" in found["altered"]["text"]
+
+
+def test_every_file_that_cannot_be_read_is_found_and_the_rest_is_checked(tmp_path, capsys):
+    own_images.write_tiny(tmp_path / "raw" / "lab", classes=["angry", "happy", "neutral"], levels=["split", "label"])
+    files = sorted((tmp_path / "raw" / "lab").rglob("*.png")) or sorted((tmp_path / "raw" / "lab").rglob("*.jpg"))
+    for file in (files[1], files[-1]):
+        file.write_bytes(b"torn")
+    shutil.copy(files[2], files[3])
+    places = [f"paths.raw={tmp_path / 'raw'}", f"paths.runs={tmp_path / 'runs'}"]
+    assert verify.main(["data=own_images", "data.name=lab", *places, "--strict", "--near", "0"]) == 1
+    report = json.loads((tmp_path / "runs" / "verify" / "lab.json").read_text())
+    found = {finding["check"]: finding for finding in report["findings"]}
+    assert found["unreadable"]["number"] == 2
+    assert files[1].name in found["unreadable"]["examples"][0]
+    assert files[-1].name in found["unreadable"]["examples"][1]
+    assert found["exact duplicates"]["number"] == 1
+    assert report["samples"] == len(files) - 2
+    assert "2 samples cannot be read" in capsys.readouterr().out
+
+
+def test_the_report_names_the_release_and_the_sizes_of_groups(fer_raw, tmp_path, capsys):
+    assert verify.main(["data=megc2019_flow", f"paths.raw={fer_raw}", f"paths.runs={tmp_path}"]) == 0
+    report = json.loads((tmp_path / "verify" / "megc2019_flow.json").read_text())
+    assert (report["samples"], report["groups"], sum(report["group_sizes"].values())) == (442, 68, 442)
+    assert report["group_sizes"]["casme2/sub17"] == 31, "34 clips of sub17 in the sheet, three of them of other classes"
+    assert "median" in capsys.readouterr().out
