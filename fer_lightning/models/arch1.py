@@ -5,32 +5,14 @@ Paper: Chowanda 2021, doi:10.21203/rs.3.rs-606214/v1, Table 1
 
 from torch import Tensor, nn
 
+from fer_lightning.models.modules.separable import average_head, check_options, conv, halve, separable
+
 # block    layers                                                            map for 48x48
 # stem     conv 3x3: 8, 8, 16, 16 (no bias), BN, ReLU; pool                  16x24x24
 # middle   separable 3x3: 32, 32, BN, ReLU; pool; shortcut conv 1x1: 16, 32  32x12x12
 # tail     conv 3x3: 64, 64, pool, 128, 128 (with bias), BN, ReLU            128x6x6
 # head     conv 3x3: classes (with bias), global average pooling
 # Where a block ends in a pool, the printed order is BN, pool, ReLU.
-POOLS = ("3x3", "2x2")
-
-
-def conv(in_channels: int, out_channels: int, bias: bool = False) -> list[nn.Module]:
-    """Conv 3x3 with as many pixels out as in, then BN."""
-    return [nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=bias), nn.BatchNorm2d(out_channels)]
-
-
-def separable(in_channels: int, out_channels: int) -> list[nn.Module]:
-    """Depthwise conv 3x3, pointwise conv 1x1, both without bias, then BN."""
-    return [
-        nn.Conv2d(in_channels, in_channels, 3, padding=1, groups=in_channels, bias=False),
-        nn.Conv2d(in_channels, out_channels, 1, bias=False),
-        nn.BatchNorm2d(out_channels),
-    ]
-
-
-def halve(pool: str) -> nn.MaxPool2d:
-    """The pool is not described in the paper; on even maps "3x3" is Keras's `MaxPooling2D(3, 2, "same")`."""
-    return nn.MaxPool2d(3, 2, ceil_mode=True) if pool == "3x3" else nn.MaxPool2d(2, 2)
 
 
 class Arch1(nn.Module):
@@ -54,10 +36,7 @@ class Arch1(nn.Module):
 
     def __init__(self, in_channels: int = 1, num_classes: int = 7, pool: str = "3x3", dropout: float = 0.5) -> None:
         super().__init__()
-        if pool not in POOLS:
-            raise ValueError(f"Arch1: pool={pool!r} is not one of {list(POOLS)}")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"Arch1: dropout={dropout} is outside 0 <= dropout < 1")
+        check_options(type(self).__name__, pool, dropout)
         self.stem = nn.Sequential(
             *conv(in_channels, 8), nn.ReLU(), *conv(8, 8), nn.ReLU(),
             *conv(8, 16), nn.ReLU(), *conv(16, 16), halve(pool), nn.ReLU(),
@@ -71,15 +50,17 @@ class Arch1(nn.Module):
             nn.ReLU(), *conv(32, 64, bias=True), nn.ReLU(), *conv(64, 64, bias=True), halve(pool), nn.ReLU(),
             *conv(64, 128, bias=True), nn.ReLU(), *conv(128, 128, bias=True), nn.ReLU(),
         )  # fmt: skip
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Conv2d(128, num_classes, 3, padding=1))
+        self.head = average_head(num_classes, dropout)
 
-    def forward(self, face: Tensor) -> Tensor:
+    def forward_features(self, face: Tensor) -> Tensor:
         for size in face.shape[-2:]:
             if size < 8 or size // 2 % 2:
                 raise ValueError(
-                    f"Arch1 reads sizes of at least 8 pixels whose half is even, found an input of shape "
-                    f"{tuple(face.shape)}; the next size that fits is {max(8, 4 * (size // 4 + 1))}"
+                    f"{type(self).__name__} reads sizes of at least 8 pixels whose half is even, found an input of "
+                    f"shape {tuple(face.shape)}; the next size that fits is {max(8, 4 * (size // 4 + 1))}"
                 )
         stem = self.stem(face)  # (N, 16, 24, 24)
-        features = self.middle(stem) + self.shortcut(stem)  # (N, 32, 12, 12)
-        return self.head(self.tail(features)).mean((2, 3))  # (N, 128, 6, 6) -> (N, num_classes)
+        return self.tail(self.middle(stem) + self.shortcut(stem))  # (N, 32, 12, 12) -> (N, 128, 6, 6)
+
+    def forward(self, face: Tensor) -> Tensor:
+        return self.head(self.forward_features(face)).mean((2, 3))  # (N, num_classes)

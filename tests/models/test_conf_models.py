@@ -1,7 +1,7 @@
 """What every network must do. `conf/model` is listed: a new network is tested as soon as its YAML is there.
 
-A network is run at `needs.min_size` if its YAML names one (the large ones do, so that this stays quick), else
-at `paper.size`, else at 32 pixels.
+A network is run at `needs.example` if its YAML names one (the trailing shape of an input that is no square image), else
+at `needs.min_size` (the large ones have one, so that this stays quick), else at `paper.size`, else at 32 pixels.
 """
 
 import inspect
@@ -22,6 +22,8 @@ CLASSES = [
     "surprise",
     "other",
 ]  # four, so that no network can have three written in it
+#: What data sets hold (`data.kind`); a clip has one axis more than its picture, `(C, T, H, W)`.
+KINDS = {"face", "flow", "pose", "face_clip", "pose_clip"}
 CHANCE = {"random_guess"}  # its output is meant to differ from call to call
 
 
@@ -29,7 +31,8 @@ def load(name: str) -> DictConfig:
     """One model YAML, resolved as in a run, with the channels of the data it is made for."""
     register()
     cfg = OmegaConf.load(FOLDER / f"{name}.yaml")
-    channels = cfg.needs.get("channels") or cfg.get("paper", {}).get("flow_channels") or ["gray"]
+    paper = cfg.get("paper", {})
+    channels = cfg.needs.get("channels") or paper.get("flow_channels") or paper.get("face_channels") or ["gray"]
     cfg.data = {"channels": channels, "classes": CLASSES}
     return cfg
 
@@ -38,9 +41,10 @@ def build(name: str, batch: int = 2) -> tuple[torch.nn.Module, torch.Tensor]:
     """The network of a YAML and a batch that it reads."""
     cfg = load(name)
     size = cfg.needs.get("min_size") or cfg.get("paper", {}).get("size") or 32
+    shape = cfg.needs.get("example") or (size, size)
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    return instantiate(cfg.model), torch.rand(batch, len(cfg.data.channels), size, size)
+    return instantiate(cfg.model), torch.rand(batch, len(cfg.data.channels), *shape)
 
 
 def test_the_folder_of_models_is_found():
@@ -55,7 +59,7 @@ def test_yaml_names_itself_and_every_argument_it_sets(name):
     assert set(cfg.model) - {"_target_"} <= set(parameters)
     assert all(p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters.values()), "no *args, no **kwargs"
     kinds = [cfg.needs.kind] if isinstance(cfg.needs.kind, str) else cfg.needs.kind or []
-    assert set(kinds) <= {"face", "flow"}
+    assert set(kinds) <= KINDS
 
 
 @pytest.mark.parametrize("name", NAMES)
