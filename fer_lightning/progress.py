@@ -93,26 +93,41 @@ def _time(seconds: float) -> str:
 
 
 class CacheProgress:
-    """Progress of making arrays from raw files; shows nothing when the cache is there already."""
+    """Progress of making arrays from raw files; shows nothing when the cache is there already.
+
+    Called with (rows done, rows in all); the first call may say that rows were done before. A smaller number than the
+    last one begins another round (apex spotting before the flow).
+    """
 
     def __init__(self, name: str) -> None:
         self.name, self.progress, self.task = name, None, None
-        self.started = self.last_line = time.monotonic()
+        self.console = Console(stderr=True)
+        self.done: int | None = None
 
     def __call__(self, done: int, total: int) -> None:
-        console = Console(stderr=True)
-        if console.is_terminal:
+        moment = time.monotonic()
+        if self.done is None or done < self.done:
+            self.before, self.started, self.last_line = done, moment, moment
+            self.close()
+        self.done = done
+        if self.console.is_terminal:
             if self.progress is None:
-                self.progress = Progress(console=console, transient=True)
+                self.progress = Progress(
+                    TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+                    TextColumn("left"), TimeRemainingColumn(), console=self.console, transient=True,
+                )  # fmt: skip
                 self.task = self.progress.add_task(f"preparing {self.name}", total=total)
                 self.progress.start()
             self.progress.update(self.task, completed=done)
-        elif done == total or time.monotonic() - self.last_line >= LINE_EVERY:
-            self.last_line = time.monotonic()
-            passed = self.last_line - self.started
-            print(f"preparing {self.name}: {done}/{total}  {_time(passed)} passed", file=sys.stderr, flush=True)
+        elif done == total or moment - self.last_line >= LINE_EVERY:
+            self.last_line = moment
+            passed, made = moment - self.started, done - self.before
+            left = _time(passed / made * (total - done)) if made else "?"
+            print(f"preparing {self.name}: {done}/{total}  {_time(passed)} passed, {left} left",
+                  file=sys.stderr, flush=True)  # fmt: skip
 
     def close(self) -> None:
         """Take the bar away."""
         if self.progress is not None:
             self.progress.stop()
+            self.progress = None
