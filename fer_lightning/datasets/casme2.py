@@ -151,7 +151,7 @@ def read_sheet(file: Path | str) -> pd.DataFrame:
 
 
 def _clip(where: str, values: dict) -> dict:
-    match = re.fullmatch(r"(?:sub)?([0-9]+)(?:\.0)?", str(values["subject"]).strip().lower())
+    match = re.fullmatch(r"(?:sub)?([0-9]{1,9})(?:\.0)?", str(values["subject"]).strip().lower())
     if match is None or values["clip"] is None:
         found = f"{values['subject']!r} and {values['clip']!r}"
         raise DatasetError(f"{where}: expected a subject such as 01 and a file name, found {found}")

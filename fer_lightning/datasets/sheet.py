@@ -12,8 +12,10 @@
 
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from xml.etree.ElementTree import ParseError
 
 import openpyxl
 import pandas as pd
@@ -36,7 +38,7 @@ def read_cells(file: Path) -> Iterator[tuple]:
     """
     try:
         book = openpyxl.load_workbook(file, data_only=True)
-    except (zipfile.BadZipFile, KeyError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, ParseError, KeyError, ValueError, OSError) as error:
         raise DatasetError(
             f"{file.name} ({file.stat().st_size} bytes) is no readable xlsx: {error}; it is cut off, or a Git-LFS "
             "pointer. Copy it again from the release"
@@ -67,9 +69,11 @@ def find_header(
         if "subject" not in titles or "filename" not in titles:
             continue
         missing = [title for title in columns if title not in titles]
-        if missing:
+        twice = [title for title in columns if titles.count(title) > 1]
+        if missing or twice:
+            fault = f"has no column {missing}" if missing else f"names {twice} more than once"
             raise DatasetError(
-                f"{name}: the header in row {number} has no column {missing}; found {[t for t in titles if t]}. "
+                f"{name}: the header in row {number} {fault}; found {[t for t in titles if t]}. "
                 f"Take {sheet} from the release"
             )
         return number, {ours: titles.index(title) for title, ours in columns.items()}
@@ -79,10 +83,10 @@ def find_header(
 
 
 def frame_number(where: str, name: str, value: object) -> int:
-    """A cell that must hold a whole number."""
-    match = re.fullmatch(r"([0-9]+)(?:\.0)?", str(value).strip())
+    """A cell that must hold a whole number, of nine digits at most."""
+    match = re.fullmatch(r"([0-9]{1,9})(?:\.0)?", str(value).strip())
     if match is None:
-        raise DatasetError(f"{where}: the {name} frame must be a whole number, found {value!r}")
+        raise DatasetError(f"{where}: the {name} frame must be a whole number, found {repr(value)[:40]}")
     return int(match.group(1))
 
 
@@ -168,7 +172,7 @@ def take_apexes(
 
 def _listed(file: Path, clips: pd.DataFrame) -> dict[str, int]:
     """Sample id -> apex of every line of a list."""
-    rows = read_rows(file, required=["apex"]) if file.suffix.lower() == ".csv" else _xlsx_rows(file)
+    rows = read_rows(file, required=["apex"]) if file.suffix.lower() == ".csv" else xlsx_rows(file)
     titles = list(rows[0][1]) if rows else []
     keys = ["sample_id"] if "sample_id" in titles else ["subject", "clip"]
     if not {*keys, "apex"} <= set(titles):
@@ -190,10 +194,20 @@ def _listed(file: Path, clips: pd.DataFrame) -> dict[str, int]:
     return apexes
 
 
-def _xlsx_rows(file: Path) -> list[tuple[int, dict[str, str]]]:
-    """Rows of an xlsx as `read_rows` gives those of a csv."""
+def xlsx_rows(file: Path, required: Sequence[str] = ()) -> list[tuple[int, dict[str, str]]]:
+    """Rows of an xlsx with its header in row 1, as `table.read_rows` gives those of a csv.
+
+    Raises:
+        DatasetError: no readable xlsx, or a required column that is missing or stands there twice.
+    """
     lines = [["" if cell is None else str(cell).strip() for cell in cells] for cells in read_cells(file)]
-    return [(number, dict(zip(lines[0], row, strict=True))) for number, row in enumerate(lines[1:], 2) if any(row)]
+    header = lines[0] if lines else []
+    missing = [title for title in required if title not in header]
+    twice = sorted({title for title in header if title and header.count(title) > 1})
+    if missing or twice:
+        fault = f"has no column {missing}" if missing else f"names {twice} more than once"
+        raise DatasetError(f"{file.name}: row 1 {fault}; found {header}")
+    return [(number, dict(zip(header, row, strict=True))) for number, row in enumerate(lines[1:], 2) if any(row)]
 
 
 def check_frames(root: Path, manifest: pd.DataFrame, file_name: Callable[[str, int], str], cure: str) -> None:

@@ -22,7 +22,6 @@ doi:10.1109/FG.2013.6553717
 """
 
 import re
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -127,35 +126,25 @@ def read_apex_list(file: Path | str) -> pd.DataFrame:
             without a whole apex frame, or that stands there twice; the row is named as Excel numbers it.
     """
     file = Path(file)
-    try:
-        table = pd.read_excel(file, dtype=object)
-    except (zipfile.BadZipFile, ValueError, KeyError, OSError) as error:
-        raise DatasetError(
-            f"{file.name} is no readable xlsx: {error}; it is cut off, or a Git-LFS pointer. Copy it again"
-        ) from error
-    missing = [column for column in LIST_COLUMNS if column not in table.columns]
-    if missing:
-        raise DatasetError(f"{file.name}: row 1 has no column {missing}; found {list(table.columns)}")
     rows, seen = [], {}
     codes = list(EMOTIONS)
-    for number, (clip, label, apex) in enumerate(table[list(LIST_COLUMNS)].itertuples(index=False), start=2):
+    for number, cells in sheet.xlsx_rows(file, LIST_COLUMNS):
+        clip, label, apex = (cells[column] for column in LIST_COLUMNS)
         where = f"{file.name}, row {number}"
-        _, code, name = _parse(str(clip).strip(), where)
+        _, code, name = _parse(clip, where)
         wanted = codes.index(code)
-        if str(label).strip() != str(wanted):
+        if label != str(wanted):
             raise DatasetError(f"{where}: {clip} must have label {wanted} ({EMOTIONS[code]}), found {label!r}")
-        if not re.fullmatch(r"[0-9]+(\.0)?", str(apex)):
-            raise DatasetError(f"{where}: the apex frame of {clip} must be a whole number, found {apex!r}")
         if name in seen:
             raise DatasetError(f"{where}: {name} stands in row {seen[name]} too; a clip must stand once")
         seen[name] = number
-        rows.append((name, EMOTIONS[code], int(float(apex))))
+        rows.append((name, EMOTIONS[code], sheet.frame_number(f"{where}, {clip}", "apex", apex)))
     return pd.DataFrame(rows, columns=["clip", "label", "apex"])
 
 
 def _parse(name: str, where: str) -> tuple[str, str, str]:
     """``s1_ne_01`` -> subject ``s01``, code ``ne``, clip ``s01_ne_01``."""
-    match = re.fullmatch(r"s([0-9]+)_(ne|po|sur)_([0-9]+)", name.lower())
+    match = re.fullmatch(r"s([0-9]{1,9})_(ne|po|sur)_([0-9]{1,9})", name.lower())
     if match is None:
         raise DatasetError(
             f"{where}: expected a clip such as s1_ne_01 (code {', '.join(EMOTIONS)}), found {name!r}; remove it from "
