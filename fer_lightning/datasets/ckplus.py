@@ -24,8 +24,9 @@ import numpy as np
 import pandas as pd
 
 from fer_lightning.datasets import contract, fer2013, synthetic
-from fer_lightning.datasets.own_csv import read_rows
+from fer_lightning.datasets.table import read_lines
 from fer_lightning.errors import ConfigError, DatasetError, DatasetNotFoundError
+from fer_lightning.functional import face_csv
 from fer_lightning.functional.frames import is_image
 
 #: Codes 1..7 of the emotion files; 0 would be neutral, which no file says.
@@ -146,6 +147,12 @@ def _sequences(root: Path, place: Path) -> dict[tuple[str, str], tuple[str, list
             )
         if not frames:
             raise DatasetNotFoundError(f"CK+: {file.relative_to(root)} has no frames in {folder.relative_to(root)}")
+        peak = file.name.removesuffix("_emotion.txt")
+        if peak not in {frame.stem for frame in frames}:
+            raise DatasetError(
+                f"CK+: {file.relative_to(root)} is named after the peak frame, but none of the {len(frames)} frames in "
+                f"{folder.relative_to(root)} is {peak}; complete the frames, or take the file from the release"
+            )
         sequences[key] = read_emotion(file), frames
     return sequences
 
@@ -208,17 +215,18 @@ def read_folds(file: Path | str) -> pd.DataFrame:
     if not file.is_file():
         raise DatasetNotFoundError(f"CK+: no list of folds {file.name} in {file.parent}; correct data.builder.folds")
     rows, promised = [], {}
-    for number, line in enumerate(file.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
-        head = re.match(r"([0-9]+)-fold\s+([0-9]+)\b", line)
-        entry = re.fullmatch(r"((S[0-9]{3})/[0-9]{3})\s+(\w+)", line.strip())
-        if head is not None:
+    for number, line in read_lines(file):
+        head = re.match(r"([0-9]{1,3})-fold\s+([0-9]{1,3})\b", line)
+        entry = re.fullmatch(r"((S[0-9]{3})/[0-9]{3})\s+(\w+)", line)
+        if head is not None and head.group(1) not in promised:
             promised[head.group(1)] = int(head.group(2))
         elif entry is not None and entry.group(3) in LIST_EMOTIONS and promised:
             sequence, subject, emotion = entry.groups()
             rows.append((next(reversed(promised)), sequence, subject, LIST_EMOTIONS[emotion]))
-        elif line.strip():
+        else:
             raise DatasetError(
-                f"{file.name}, line {number}: expected '1-fold 33 ...' or 'S130/007 Angry', found {line[:60]!r}"
+                f"{file.name}, line {number}: expected '1-fold 33 ...' or 'S130/007 Angry', found {line[:60]!r}; "
+                "each fold must begin once"
             )
     folds = pd.DataFrame(rows, columns=["fold", "sequence", "subject", "label"])
     counts = folds["fold"].value_counts().to_dict()
@@ -261,14 +269,14 @@ def _from_csv(file: Path, name: str, image_level_split: bool) -> pd.DataFrame:
         stacklevel=3,
     )
     rows = []
-    for number, (line, row) in enumerate(read_rows(file, required=("emotion", "pixels", "Usage"))):
-        code, usage = row["emotion"], row["Usage"]
-        if code not in map(str, range(len(CSV_EMOTIONS))) or usage not in fer2013.SPLIT_OF_USAGE:
+    labels = {str(code): emotion for code, emotion in enumerate(CSV_EMOTIONS)}
+    for number, face in enumerate(face_csv.faces(file, name)):
+        if face.emotion not in labels or face.usage not in fer2013.SPLIT_OF_USAGE:
             raise DatasetError(
-                f"{name}, line {line}: expected an emotion 0..{len(CSV_EMOTIONS) - 1} and a Usage of "
-                f"{list(fer2013.SPLIT_OF_USAGE)}, found {code!r} and {usage!r}"
+                f"{name}, line {face.line}: expected an emotion 0..{len(labels) - 1} and a Usage of "
+                f"{list(fer2013.SPLIT_OF_USAGE)}, found {face.emotion[:40]!r} and {face.usage[:40]!r}"
             )
-        label, split = CSV_EMOTIONS[int(code)], fer2013.SPLIT_OF_USAGE[usage]
+        label, split = labels[face.emotion], fer2013.SPLIT_OF_USAGE[face.usage]
         rows.append((f"ckplus/{number:05d}", f"{name}#{number}", label, split))
     manifest = pd.DataFrame(rows, columns=["sample_id", "path", "label", "split"])
     return contract.fill(manifest.assign(dataset="ckplus", sequence="", published_fold=""))

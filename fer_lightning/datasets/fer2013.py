@@ -20,19 +20,20 @@ are also in Training; 12 images are black.
 
 import re
 import zipfile
-import zlib
-from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
 
 from fer_lightning.datasets import contract, synthetic
+from fer_lightning.datasets.table import check_path
 from fer_lightning.errors import DatasetError, DatasetNotFoundError
+from fer_lightning.functional import face_csv
 from fer_lightning.functional.frames import is_image, natural_key
 
 #: Class names; the place is the code in the csv. (Folders sort differently: neutral stands before sad there.)
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+EMOTION_OF_CODE = {str(code): emotion for code, emotion in enumerate(EMOTIONS)}
 SPLIT_OF_USAGE = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
 SIZE = 48
 
@@ -43,9 +44,6 @@ HINT = (
     "-challenge'; the folder must hold fer2013.csv or icml_face_data.csv (also .xz, .gz or .zip), the folders train/ "
     "and test/, or archive.zip."
 )
-LFS_START = "version https://git-lfs"
-#: What pandas and the decompressors raise on a file that ends too early or holds something else.
-BROKEN_FILE = (EOFError, LZMAError, zipfile.BadZipFile, zlib.error, OSError, UnicodeDecodeError, ValueError)
 
 
 def build_manifest(root: Path | str, source: str | None = None, merged_test: str | None = None) -> pd.DataFrame:
@@ -70,18 +68,19 @@ def build_manifest(root: Path | str, source: str | None = None, merged_test: str
         raise DatasetError(f"merged_test={merged_test!r} must be null or 'test'")
     root = contract.require_root(root, "FER2013", HINT)
     place = _find(root, source)
+    name = place.relative_to(root).as_posix()
     if place.is_dir():
         files = [file.relative_to(root).as_posix() for part in ("train", "test") for file in place.glob(f"{part}/*/*")]
-        return _from_folders(files, place.relative_to(root).as_posix(), merged_test)
-    if place.name.endswith(".zip") and not place.name.endswith(".csv.zip"):
-        return _from_folders(_zip_members(place, root), place.relative_to(root).as_posix(), merged_test)
-    return _from_csv(place, place.relative_to(root).as_posix())
+        return _from_folders(files, name, "", merged_test)
+    if name.endswith(".zip") and not name.endswith(".csv.zip"):
+        return _from_folders(_zip_members(place, name), name, f"{name}#", merged_test)
+    return _from_csv(place, name)
 
 
 def _find(root: Path, source: str | None) -> Path:
     if source is not None:
         place = root / source
-        if not place.exists():
+        if not place.exists() or Path(source).is_absolute() or ".." in Path(source).parts:
             raise DatasetNotFoundError(f"FER2013: source={source!r} is not in {root}; it holds {_listing(root)}")
         return place
     for folder in [root / name for name in UNPACKED_NAMES]:
@@ -102,93 +101,38 @@ def _listing(folder: Path) -> list[str]:
 
 
 def _from_csv(file: Path, name: str) -> pd.DataFrame:
-    rows = _read_csv(file, name)
-    codes, usages = rows["emotion"].str.strip(), rows["Usage"].str.strip()
-    _refuse(
-        name,
-        codes,
-        codes.isin([str(code) for code in range(len(EMOTIONS))]),
-        f"emotion must be 0..{len(EMOTIONS) - 1}",
-    )
-    _refuse(name, usages, usages.isin(list(SPLIT_OF_USAGE)), f"Usage must be one of {list(SPLIT_OF_USAGE)}")
-    numbers = rows.index.to_series()
-    return contract.fill(
-        pd.DataFrame(
-            {
-                "sample_id": numbers.map("fer2013/{:05d}".format),
-                "dataset": "fer2013",
-                "path": numbers.map(f"{name}#{{}}".format),
-                "label": codes.astype(int).map(dict(enumerate(EMOTIONS))),
-                "split": usages.map(SPLIT_OF_USAGE),
-            }
-        )
-    )
+    rows = []
+    for number, face in enumerate(face_csv.faces(file, name)):
+        where = f"{name}: row {number} (line {face.line} of the file)"
+        if face.emotion not in EMOTION_OF_CODE:
+            raise DatasetError(f"{where}: emotion must be 0..{len(EMOTIONS) - 1}, found {face.emotion[:40]!r}")
+        if face.usage not in SPLIT_OF_USAGE:
+            raise DatasetError(f"{where}: Usage must be one of {list(SPLIT_OF_USAGE)}, found {face.usage[:40]!r}")
+        label, split = EMOTION_OF_CODE[face.emotion], SPLIT_OF_USAGE[face.usage]
+        rows.append((f"fer2013/{number:05d}", f"{name}#{number}", label, split))
+    return contract.fill(pd.DataFrame(rows, columns=["sample_id", "path", "label", "split"]).assign(dataset="fer2013"))
 
 
-def _read_csv(file: Path, name: str) -> pd.DataFrame:
-    """Columns emotion and Usage as text, by row number; pixels are skipped."""
-    try:
-        header = pd.read_csv(file, nrows=0, skipinitialspace=True)
-        columns = [str(column).strip() for column in header.columns]
-        if columns and columns[0].startswith(LFS_START):
-            raise DatasetError(
-                f"{name} is a Git-LFS pointer, not the csv it stands for: fetch the file itself with `git lfs pull`, "
-                "or download it from Kaggle"
-            )
-        if sorted(columns) != ["Usage", "emotion", "pixels"]:
-            raise DatasetError(f"{name}: expected the columns emotion, pixels, Usage in any order, found {columns[:6]}")
-        rows = pd.read_csv(
-            file,
-            header=0,
-            index_col=False,
-            names=columns,
-            usecols=["emotion", "Usage"],
-            dtype=str,
-            keep_default_na=False,
-            on_bad_lines="error",
-        )
-    except DatasetError:
-        raise
-    except BROKEN_FILE as error:
-        raise DatasetError(
-            f"{name} ({file.stat().st_size} bytes) cannot be read to its end: {error}. The file is cut off or damaged; "
-            "download it again and compare its size with the source"
-        ) from error
-    if rows.empty:
-        raise DatasetError(f"{name}: no rows below the header; the file is cut off, download it again")
-    return rows.fillna("").reset_index(drop=True)
-
-
-def _refuse(name: str, values: pd.Series, good: pd.Series, rule: str) -> None:
-    if good.all():
-        return
-    row = int((~good).to_numpy().argmax())
-    last = " It is the last row: the file is cut off, download it again." if row == len(values) - 1 else ""
-    raise DatasetError(
-        f"{name}: row {row} (line {row + 2} of the file): {rule}, found {values[row]!r}; "
-        f"{int((~good).sum())} such rows.{last}"
-    )
-
-
-def _zip_members(file: Path, root: Path) -> list[str]:
-    name = file.relative_to(root).as_posix()
+def _zip_members(file: Path, name: str) -> list[str]:
     try:
         with zipfile.ZipFile(file) as archive:
             members = archive.namelist()
-    except zipfile.BadZipFile as error:
+    except face_csv.BROKEN_FILE as error:
         raise DatasetError(
             f"{name} ({file.stat().st_size} bytes) is no complete zip file: {error}; it is cut off, or a "
             "Git-LFS pointer. Download it again"
         ) from error
-    return [f"{name}#{member}" for member in members if not member.startswith("__MACOSX/")]
+    return [member for member in members if not member.startswith("__MACOSX/")]
 
 
-def _from_folders(files: list[str], name: str, merged_test: str | None) -> pd.DataFrame:
+def _from_folders(files: list[str], name: str, prefix: str, merged_test: str | None) -> pd.DataFrame:
     rows = []
-    for path in sorted(files, key=natural_key):
-        parts = PurePosixPath(path.partition("#")[2] or path).parts
+    for file in sorted(files, key=natural_key):
+        parts, path = PurePosixPath(file).parts, prefix + file
         if len(parts) < 3 or parts[-3] not in ("train", "test") or not is_image(parts[-1]):
             continue
+        if not prefix:
+            check_path(file)
         folder, emotion, stem = parts[-3], parts[-2], PurePosixPath(parts[-1]).stem
         if emotion not in EMOTIONS:
             raise DatasetError(f"{path}: the folder {emotion!r} is no class of FER2013; expected {sorted(EMOTIONS)}")

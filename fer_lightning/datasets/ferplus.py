@@ -17,13 +17,15 @@ The number in ``fer0032220.png`` is no row: it runs up to 85 behind.
 Source: Barsoum et al. 2016, ICMI, arXiv:1608.01041; rules as in github.com/microsoft/FERPlus, src/ferplus.py.
 """
 
+import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from fer_lightning.datasets import contract, fer2013, synthetic
-from fer_lightning.datasets.own_csv import read_rows
+from fer_lightning.datasets.table import read_rows
 from fer_lightning.errors import ConfigError, DatasetError, DatasetNotFoundError
 
 #: Class names in the order of FER+; the two further votes are no emotions.
@@ -38,6 +40,9 @@ HINT = (
     "both below this folder."
 )
 NO_FACE = "FER+: most votes say that this is no face (NF)"
+#: Row -> name that the published file gives to an earlier or later row as well; its other names count upwards.
+STRAYS = {5274: "fer0006953.png", 5348: "fer0011785.png", 15835: "fer0008403.png", 34334: "fer0033120.png"}
+PEOPLE = 10
 UNKNOWN = "FER+: most votes say that the emotion is unknown"
 DIVIDED = "FER+: votes too divided"
 TINY_PER_SPLIT = {"Training": 12, "PublicTest": 4, "PrivateTest": 4}
@@ -158,14 +163,21 @@ def read_labels(file: Path | str) -> pd.DataFrame:
 
 def _votes(file: Path, lines: list[tuple[int, dict[str, str]]]) -> pd.DataFrame:
     for number, row in lines:
-        wrong = [(name, row[name]) for name in VOTES if not row[name].isdecimal()]
+        wrong = [(name, row[name]) for name in VOTES if not re.fullmatch("[0-9]{1,2}", row[name])]
         if wrong:
             raise DatasetError(
-                f"{file.name}, line {number}: {wrong[0][0]} must be a number of votes, found {wrong[0][1]!r}; the file "
-                "is damaged, download it again"
+                f"{file.name}, line {number}: {wrong[0][0]} must be a number of votes, found {wrong[0][1][:40]!r}; the "
+                "file is damaged, download it again"
             )
-    table = pd.DataFrame([row for _, row in lines])
-    return table.astype(dict.fromkeys(VOTES, int))
+        total = sum(int(row[name]) for name in VOTES)
+        if not 1 <= total <= PEOPLE:
+            raise DatasetError(
+                f"{file.name}, line {number}: expected the votes of {PEOPLE} people, found {total}; the file is "
+                "damaged, download it again"
+            )
+    table = pd.DataFrame([row for _, row in lines]).astype(dict.fromkeys(VOTES, int))
+    table.attrs["lines"] = [number for number, _ in lines]
+    return table
 
 
 def _faces(root: Path, source: str | None) -> pd.DataFrame:
@@ -192,12 +204,27 @@ def _join(faces: pd.DataFrame, votes: pd.DataFrame, name: str) -> pd.DataFrame:
     if differ.any():
         row = int(differ.argmax())
         raise DatasetError(
-            f"FER+: row {row} (line {row + 2}) is {votes['Usage'][row]!r} in {name}, but {faces['split'][row]!r} in "
-            f"{csv}; {int(differ.sum())} rows differ. One of the two files has been sorted or re-split; take both from "
-            "their sources"
+            f"FER+: row {row} (line {votes.attrs['lines'][row]}) is {votes['Usage'][row]!r} in {name}, but "
+            f"{faces['split'][row]!r} in {csv}; {int(differ.sum())} rows differ. One of the two files has been sorted "
+            "or re-split; take both from their sources"
         )
+    _check_order(votes, name)
     ids = faces["sample_id"].str.replace("fer2013/", "ferplus/", n=1, regex=False)
     return pd.concat([faces.assign(sample_id=ids, dataset="ferplus"), votes[list(VOTES)]], axis=1)
+
+
+def _check_order(votes: pd.DataFrame, name: str) -> None:
+    """The only sign of rows that have changed places: names count upwards, but for `STRAYS` and rows without one."""
+    names = votes["Image name"]
+    stray = pd.Series([STRAYS.get(row) == image for row, image in names.items()])
+    named = names[(names != "") & ~stray]
+    behind = named.index[1:][named.to_numpy()[1:] <= named.to_numpy()[:-1]]
+    if len(behind):
+        row = behind[0]
+        raise DatasetError(
+            f"FER+: {name}, line {votes.attrs['lines'][row]}: {names[row]} is out of order ({len(behind)} such rows); "
+            "votes and faces are joined by row, so the file must be as it was published. Download it again"
+        )
 
 
 def _from_pictures(root: Path) -> pd.DataFrame:
@@ -208,7 +235,8 @@ def _from_pictures(root: Path) -> pd.DataFrame:
                 continue
             table = read_labels(folder / name / "label.csv")
             place = (folder / name).relative_to(root).as_posix()
-            missing = [image for image in table["Image name"] if not (folder / name / image).is_file()]
+            images = table["Image name"]
+            missing = [image for image in images if "/" in image or not os.path.isfile(folder / name / image)]
             if missing:
                 raise DatasetNotFoundError(
                     f"FER+: {len(missing)} of {len(table)} pictures of {place}/label.csv are missing (first: "

@@ -17,18 +17,21 @@ Source: See et al. 2019, MEGC 2019, doi:10.1109/FG.2019.8756611 (list and protoc
 (pictures, released with STSTNet).
 """
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from fer_lightning.datasets import contract, synthetic
+from fer_lightning.datasets.table import read_lines
 from fer_lightning.errors import DatasetError, DatasetNotFoundError
 from fer_lightning.functional.flow import minmax, strain
 from fer_lightning.functional.frames import is_image
 
 CLASSES = ("negative", "positive", "surprise")
-DATASETS = ("casme2", "samm", "smic")
+#: Database -> how its people are called in the list.
+SUBJECTS = {"casme2": "sub[0-9]{2}", "samm": "[0-9]{1,3}", "smic": "s[0-9]{2}"}
 LIST = "combined_3class_gt.csv"
 IMAGE_FOLDERS = ("norm_u_v_os", "three_norm_u_v_os")
 HINT = (
@@ -92,20 +95,22 @@ def read_list(file: Path) -> pd.DataFrame:
     """
     if not file.is_file():
         raise DatasetNotFoundError(f"MEGC 2019: no {file.name} in {file.parent}. {contract.how_to_get(HINT)}")
-    rows = []
-    for number, line in enumerate(file.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
-        if number == 1 and line.startswith("version https://git-lfs"):
+    rows, seen = [], {}
+    for number, line in read_lines(file):
+        dataset, subject, clip, code = ([field.strip() for field in line.split(",")] + [""] * 4)[:4]
+        form = SUBJECTS.get(dataset, "no such database")
+        if line.count(",") != 3 or not re.fullmatch(form, subject) or not clip or code not in ("0", "1", "2"):
             raise DatasetError(
-                f"{file.name} is a Git-LFS pointer, not the list; run `git lfs pull` or download the file"
+                f"{file.name}: line {number} must be database,subject,clip,class with a database of "
+                f"{list(SUBJECTS)}, a subject such as sub01, 6 or s01 and class 0, 1 or 2, and no header, found "
+                f"{line[:80]!r}; take {LIST} from the organisers"
             )
-        fields = [field.strip() for field in line.split(",")]
-        if len(fields) != 4 or fields[0] not in DATASETS or fields[3] not in ("0", "1", "2"):
-            raise DatasetError(
-                f"{file.name}: line {number} must be database,subject,clip,class with a database of {DATASETS} and "
-                f"class 0, 1 or 2 and no header, found {line!r}; take {LIST} from the organisers"
-            )
-        subject = fields[1].zfill(3) if fields[0] == "samm" else fields[1]  # 6 in the list, 006 on disk
-        rows.append((fields[0], subject, fields[2], fields[3]))
+        subject = subject.zfill(3) if dataset == "samm" else subject  # 6 in the list, 006 on disk
+        key = f"{dataset}/{subject}/{clip}"
+        if key in seen:
+            raise DatasetError(f"{file.name}: line {number}: {key} stands in line {seen[key]} too; it must stand once")
+        seen[key] = number
+        rows.append((dataset, subject, clip, code))
     if not rows:
         raise DatasetError(f"{file.name}: the list is empty; download it again")
     return pd.DataFrame(rows, columns=["dataset", "subject", "clip", "code"])

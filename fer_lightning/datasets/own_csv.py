@@ -27,8 +27,6 @@ every label of the csv must be one of them, be renamed to one by ``data.relabel`
 that was forgotten is an error, and the error prints the list to copy.
 """
 
-import csv
-import io
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -38,6 +36,7 @@ import numpy as np
 import pandas as pd
 
 from fer_lightning.datasets import contract, synthetic
+from fer_lightning.datasets.table import read_rows
 from fer_lightning.errors import ConfigError, DatasetError, DatasetNotFoundError
 from fer_lightning.functional.frames import is_image
 
@@ -51,7 +50,6 @@ SPLIT_NAMES = {
 SPLIT_OF_NAME = {name: split for split, names in SPLIT_NAMES.items() for name in names}
 HINT = "The folder must hold manifest.csv with the columns path,label and subject or split."
 CURE = "add a column subject (protocol=kfold or loso) or split with train, val and test (protocol=holdout)"
-LFS_START = b"version https://git-lfs"
 TINY_CLASSES = ("angry", "happy", "neutral")
 TINY_SIZE = 48
 
@@ -147,53 +145,6 @@ def own_manifest(
     return contract.fill(rows)
 
 
-def read_rows(
-    file: Path, required: Sequence[str], header: Sequence[str] | None = None
-) -> list[tuple[int, dict[str, str]]]:
-    """The rows of a csv, as (line number, column -> text without outer spaces); blank lines are skipped.
-
-    A byte-order mark, Windows line ends, padded or reordered headers are all right.
-
-    Args:
-        file: the csv.
-        required: columns that its header must have; others are kept too.
-        header: names of the columns of a file that has no header line.
-
-    Raises:
-        DatasetError: no text, no header, a missing column, or a line with another number of fields than the header.
-    """
-    data = file.read_bytes()
-    if data.startswith(LFS_START):
-        raise DatasetError(f"{file.name} is a Git-LFS pointer, not the csv; run `git lfs pull` or copy the file itself")
-    try:
-        reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""))
-        lines = [(reader.line_num, [field.strip() for field in fields]) for fields in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(
-            f"{file.name} ({len(data)} bytes) is no csv in UTF-8: {error}; save it as 'CSV UTF-8'"
-        ) from error
-    lines = [(number, fields) for number, fields in lines if any(fields)]
-    lines = lines if header is None else [(0, list(header)), *lines]
-    if len(lines) < 2:
-        raise DatasetError(f"{file.name} ({len(data)} bytes) has no rows; expected the columns {', '.join(required)}")
-    header = lines[0][1]
-    missing = [column for column in required if column not in header]
-    if missing:
-        other = next((sign for sign in (";", "\t") if len(header) == 1 and sign in header[0]), None)
-        hint = f"; its columns are separated by {other!r}, save it with commas" if other else ""
-        raise DatasetError(f"{file.name}: the header has no column {missing}, found {header}{hint}")
-    twice = sorted({column for column in header if header.count(column) > 1})
-    if twice:
-        raise DatasetError(f"{file.name}: the header names {twice} more than once; rename or remove one")
-    for number, fields in lines[1:]:
-        if len(fields) != len(header):
-            raise DatasetError(
-                f"{file.name}, line {number}: expected {len(header)} fields ({', '.join(header)}), found "
-                f"{len(fields)}; put quotation marks round a field that holds a comma"
-            )
-    return [(number, dict(zip(header, fields, strict=True))) for number, fields in lines[1:]]
-
-
 def _check_paths(root: Path, rows: pd.DataFrame, where: Sequence[str]) -> None:
     """Write `path` as the contract wants it; all files are looked for before the first is reported."""
     paths = rows["path"].str.replace("\\", "/", regex=False)
@@ -201,9 +152,11 @@ def _check_paths(root: Path, rows: pd.DataFrame, where: Sequence[str]) -> None:
     absolute = paths.str.match(r"/|[A-Za-z]:").to_numpy()
     _refuse_first(where, absolute, f"the path must be relative to {root}, found {{}}", paths)
     rows["path"] = paths.map(lambda path: str(PurePosixPath(path)))
+    upwards = rows["path"].map(lambda path: path == "." or ".." in PurePosixPath(path).parts).to_numpy(dtype=bool)
+    _refuse_first(where, upwards, f"the path must lie below {root} and have no '..', found {{}}", paths)
     rule = "the path {} stands in an earlier line too; each sample must stand once"
     _refuse_first(where, rows["path"].duplicated().to_numpy(), rule, rows["path"])
-    there = {file: (root / file).exists() for file in rows["path"].str.partition("#")[0].unique()}
+    there = {file: os.path.exists(root / file) for file in rows["path"].str.partition("#")[0].unique()}
     missing = ~rows["path"].str.partition("#")[0].map(there).to_numpy(dtype=bool)
     if missing.any():
         first = int(missing.argmax())
@@ -214,7 +167,7 @@ def _check_paths(root: Path, rows: pd.DataFrame, where: Sequence[str]) -> None:
 
 
 def _frames(texts: pd.Series, where: Sequence[str]) -> pd.array:
-    wrong = ~texts.map(lambda text: re.fullmatch("[0-9]*", text) is not None).to_numpy(dtype=bool)
+    wrong = ~texts.map(lambda text: re.fullmatch("[0-9]{0,18}", text) is not None).to_numpy(dtype=bool)
     _refuse_first(where, wrong, f"{texts.name} must be a whole frame number or empty, found {{}}", texts)
     return pd.array([int(text) if text else pd.NA for text in texts], dtype="Int64")
 

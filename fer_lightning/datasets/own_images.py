@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 
 from fer_lightning.datasets import contract, own_csv, synthetic
+from fer_lightning.datasets.table import check_path
 from fer_lightning.errors import ConfigError, DatasetError
 from fer_lightning.functional.frames import is_image, natural_key
 
@@ -110,6 +111,7 @@ def _stop(error: OSError) -> None:
 
 
 def _row(path: str, levels: Sequence[str], pattern: str | None) -> dict[str, str]:
+    check_path(path)
     folders = PurePosixPath(path).parts[:-1]
     if len(folders) < len(levels):
         raise DatasetError(

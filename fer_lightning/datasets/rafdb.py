@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 from fer_lightning.datasets import contract, synthetic
+from fer_lightning.datasets.table import read_lines
 from fer_lightning.errors import ConfigError, DatasetError, DatasetNotFoundError
 from fer_lightning.functional.frames import is_image, natural_key
 
@@ -81,15 +82,12 @@ def read_list(file: Path | str) -> pd.DataFrame:
     """
     file = Path(file)
     rows, seen = [], {}
-    for number, line in enumerate(file.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
-        if not line.strip():
-            continue
-        match = re.fullmatch(r"((train|test)_[0-9]+)\.jpg\s+([1-7])", line.strip())
+    for number, line in read_lines(file):
+        match = re.fullmatch(r"((train|test)_[0-9]+)\.jpg\s+([1-7])", line)
         if match is None:
-            lfs = " (a Git-LFS pointer; run `git lfs pull`)" if line.startswith("version https://git-lfs") else ""
             raise DatasetError(
                 f"{file.name}, line {number}: expected a line such as 'train_00001.jpg 5' with a label 1 to 7, found "
-                f"{line[:60]!r}{lfs}; take the list from the release"
+                f"{line[:60]!r}; take the list from the release"
             )
         name, split, code = match.groups()
         if name in seen:

@@ -192,7 +192,7 @@ def read_sheet(file: Path | str) -> pd.DataFrame:
 
 
 def _clip(where: str, values: dict) -> dict:
-    match = re.fullmatch(r"([0-9]{1,9})(?:\.0)?", str(values["subject"]).strip())  # '006', or 6 where Excel saw a number
+    match = re.fullmatch(r"([0-9]{1,9})(?:\.0)?", str(values["subject"]).strip())  # 6: Excel saw a number
     subject, clip = f"{int(match.group(1)):03d}" if match else "", str(values["clip"]).strip()
     if match is None or not clip.startswith(f"{subject}_"):
         found = f"{values['subject']!r} and {values['clip']!r}"

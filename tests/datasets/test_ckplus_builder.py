@@ -9,7 +9,7 @@ import pytest
 from fer_lightning.datasets import ckplus, contract, synthetic
 from fer_lightning.errors import ConfigError, DatasetError, DatasetNotFoundError
 from fer_lightning.functional.folds import kfold_by_group
-from fer_lightning.preprocess.face_gray import FaceGray
+from fer_lightning.preprocess.face import Face
 
 LIST = "CK+_10-fold_sample_IDascendorder_step10.txt"
 FIRST = "cohn-kanade-images/S005/001"
@@ -62,7 +62,7 @@ def test_the_first_frame_may_be_a_neutral_face(tiny):
 def test_tiny_faces_can_be_told_apart(tiny):
     manifest = ckplus.build_manifest(tiny)
     pixels = (
-        np.stack(list(FaceGray(interpolation="area").make(tiny, manifest))).reshape(len(manifest), -1).astype(float)
+        np.stack(list(Face(interpolation="area").make(tiny, manifest))).reshape(len(manifest), -1).astype(float)
     )
     train, labels = (manifest["subject"] < "S013").to_numpy(), manifest["label"].to_numpy()
     means = np.stack([pixels[train & (labels == name)].mean(axis=0) for name in ckplus.EMOTIONS])
@@ -117,7 +117,7 @@ def test_a_changed_tree_is_refused(copy):
     with pytest.raises(DatasetError, match=r"S006_001_00000006.png does not belong to S005/001"):
         ckplus.build_manifest(copy)
     label = copy / "Emotion/S005/001/S005_001_00000005_emotion.txt"
-    shutil.copy(label, label.with_name("S005_001_00000004_emotion.txt"))
+    shutil.copy(label, label.with_name("S005_001_00000006_emotion.txt"))
     shutil.rmtree(copy / FIRST)
     with pytest.raises(DatasetNotFoundError, match=r"emotion.txt has no frames in cohn-kanade-images/S005/001"):
         ckplus.build_manifest(copy)
@@ -169,7 +169,7 @@ def test_the_csv_is_split_by_images_only_on_demand_and_with_a_warning(tmp_path):
     assert manifest["label"].tolist()[5:] == ["surprise", "neutral", "contempt"]
     assert manifest["split"].tolist()[:3] == ["train", "val", "test"]
     assert manifest["path"][7] == "ckextended.csv#7"
-    assert all(image.max() == image.min() == 7 for image in FaceGray().make(tmp_path, manifest))
+    assert all(image.max() == image.min() == 7 for image in Face().make(tmp_path, manifest))
     (tmp_path / "ckextended.csv").write_text("emotion,pixels,Usage\n8,1 2,Training\n")
     with (
         pytest.warns(UserWarning, match="split by images"),

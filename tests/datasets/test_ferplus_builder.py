@@ -10,7 +10,7 @@ import pytest
 
 from fer_lightning.datasets import contract, fer2013, ferplus, synthetic
 from fer_lightning.errors import ConfigError, DatasetError, DatasetNotFoundError
-from fer_lightning.preprocess.face_gray import FaceGray
+from fer_lightning.preprocess.face import Face
 
 VOTES = Path(ferplus.VOTE_FILES[0])
 COUNTS = {"samples": 160, "groups": 0, "splits": {"train": 96, "val": 32, "test": 32}}
@@ -102,7 +102,7 @@ def test_the_tiny_layout_reads_back(tiny):
 
 def test_tiny_faces_can_be_told_apart(tiny):
     manifest = ferplus.build_manifest(tiny)
-    pixels = np.stack(list(FaceGray().make(tiny, manifest))).reshape(len(manifest), -1).astype(float)
+    pixels = np.stack(list(Face().make(tiny, manifest))).reshape(len(manifest), -1).astype(float)
     train, labels = (manifest["split"] == "train").to_numpy(), manifest["label"].to_numpy()
     means = np.stack([pixels[train & (labels == name)].mean(axis=0) for name in ferplus.EMOTIONS])
     nearest = ((pixels[~train][:, None] - means) ** 2).sum(axis=2).argmin(axis=1)
@@ -136,7 +136,7 @@ def test_the_pictures_of_ferplus_are_read_with_their_own_lists(tiny, tmp_path):
     columns = ["label", "split", *SHARES]
     assert manifest[columns].equals(plain[columns])
     assert manifest["path"][0] == "ferplus/FER2013Train/fer0000000.png"
-    same = zip(FaceGray().make(tmp_path, manifest), FaceGray().make(tiny, plain), strict=True)
+    same = zip(Face().make(tmp_path, manifest), Face().make(tiny, plain), strict=True)
     assert all((a == b).all() for a, b in same)
     (tmp_path / "ferplus/FER2013Valid/fer0000097.png").unlink()
     with pytest.raises(

@@ -107,7 +107,7 @@ def test_lists_and_releases_that_contradict_each_other_are_refused(copy):
     with pytest.raises(DatasetError, match=r"2 of 68 clips .* are in no release \(first: samm/006/006_9_9\)"):
         megc2019.build_manifest(copy)
     (copy / FILE).write_text("\n".join([*right, right[3]]))
-    with pytest.raises(DatasetError, match="line 67: .* stands in line 4 too; it must stand once"):
+    with pytest.raises(DatasetError, match=r"line 67: .* stands in line 4 too; it must stand once"):
         megc2019.build_manifest(copy)
 
 

@@ -8,7 +8,7 @@ import pytest
 from fer_lightning.datasets import contract, own_csv, own_images, synthetic
 from fer_lightning.errors import ConfigError, DatasetError, DatasetNotFoundError
 from fer_lightning.functional.folds import holdout, kfold_by_group
-from fer_lightning.preprocess.face_gray import FaceGray
+from fer_lightning.preprocess.face import Face
 
 PIXELS = np.zeros((4, 4), dtype=np.uint8)
 TABLE = "path,label,subject,split\na.png,happy,s1,train\nb/c.png,sad,s2,test\n"
@@ -233,7 +233,7 @@ def test_the_tiny_csv_fits_every_protocol_and_any_classes(tmp_path):
     assert contract.count(manifest)["splits"] == {"train": 144, "val": 36, "test": 36}
     assert len(kfold_by_group(manifest, k=10)) == 10
     assert len(holdout(manifest)[0].val) == 36
-    faces = np.stack(list(FaceGray().make(tmp_path / "tiny", manifest))).astype(float)
+    faces = np.stack(list(Face().make(tmp_path / "tiny", manifest))).astype(float)
     means = [faces[(manifest["label"] == name).to_numpy()].mean(axis=0) for name in classes]
     apart = [np.abs(a - b).mean() for i, a in enumerate(means) for b in means[:i]]
     assert min(apart) > 2

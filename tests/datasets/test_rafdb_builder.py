@@ -9,7 +9,7 @@ import pytest
 from fer_lightning.datasets import contract, rafdb
 from fer_lightning.errors import ConfigError, DatasetError, DatasetNotFoundError
 from fer_lightning.functional.folds import holdout
-from fer_lightning.preprocess.face_gray import FaceGray
+from fer_lightning.preprocess.face import Face
 
 COUNTS = {"samples": 112, "groups": 0, "splits": {"train": 84, "test": 28}}
 
@@ -50,7 +50,7 @@ def test_the_tiny_layout_reads_back(tiny):
 
 def test_tiny_faces_can_be_told_apart(tiny):
     manifest = rafdb.build_manifest(tiny)
-    pixels = np.stack(list(FaceGray(size=48, interpolation="area").make(tiny, manifest))).reshape(112, -1).astype(float)
+    pixels = np.stack(list(Face(size=48, interpolation="area").make(tiny, manifest))).reshape(112, -1).astype(float)
     train, labels = (manifest["split"] == "train").to_numpy(), manifest["label"].to_numpy()
     means = np.stack([pixels[train & (labels == name)].mean(axis=0) for name in rafdb.EMOTIONS])
     nearest = ((pixels[~train][:, None] - means) ** 2).sum(axis=2).argmin(axis=1)
