@@ -31,6 +31,8 @@ from fer_lightning.errors import DatasetError, StorageError
 
 #: Columns of the manifest that decide what a recipe makes of a row.
 RECIPE_COLUMNS = ["sample_id", "path", "onset", "apex", "offset"]
+#: Rows hashed at a time: pandas makes Python objects of their text.
+SLICE = 100_000
 Progress = Callable[[int, int], None]
 
 
@@ -117,10 +119,14 @@ class Source:
         self.manifest, self.recipe, self.root = manifest, recipe, root
         digest = hashlib.sha256(json.dumps(describe(recipe), sort_keys=True).encode())
         digest.update(str(root.resolve()).encode())
-        digest.update(pd.util.hash_pandas_object(manifest[RECIPE_COLUMNS], index=False).to_numpy().tobytes())
+        rows = manifest[RECIPE_COLUMNS]
+        for start in range(0, len(rows), SLICE):
+            part = rows.iloc[start : start + SLICE]
+            digest.update(pd.util.hash_pandas_object(part, index=False).to_numpy().tobytes())
         self.plan = digest.hexdigest()[:16]
-        code, files = pd.factorize(manifest["path"].str.partition("#")[0])
-        self.states = np.array([_state(root / file) for file in files], dtype=np.int64)[code]
+        code, files = pd.factorize(manifest["path"].str.replace("#.*", "", regex=True))
+        pair = np.dtype((np.int64, 2))
+        self.states = np.fromiter((_state(f"{root}/{file}") for file in files), pair, len(files))[code]
         digest.update(self.states.tobytes())
         for file in getattr(recipe, "raw_files", []):
             digest.update(f"{file} {_state(root / file)}".encode())
@@ -133,7 +139,7 @@ class Source:
         return digest.hexdigest()[:16]
 
 
-def _state(file: Path) -> tuple[int, int]:
+def _state(file: Path | str) -> tuple[int, int]:
     """Size and time of a file; of a missing one, which the recipe will complain about, something else."""
     try:
         state = os.stat(file)

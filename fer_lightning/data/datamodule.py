@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from fer_lightning.data.cache import Cache, prepare
 from fer_lightning.data.dataset import Batch, EpochSampler, FERDataset, Transform, to_device, whole_batch
+from fer_lightning.data.manifest import cached_manifest
 from fer_lightning.datasets import contract
 from fer_lightning.errors import ConfigError
 from fer_lightning.functional.folds import Fold
@@ -41,6 +42,8 @@ class FERDataModule(pl.LightningDataModule):
         num_workers: loader processes; 0 is fastest for arrays from the cache without augmentation.
         targets: numeric columns of the manifest that a network is to predict, e.g. valence and arousal; rows without
             them are left out.
+        keep_manifest: do not build the manifest again while the raw folder stays as it is, see
+            `data.manifest.cached_manifest`.
         spotter: recipe that finds the apex of clips whose builder left it open (`apex: spot`).
     """
 
@@ -62,6 +65,7 @@ class FERDataModule(pl.LightningDataModule):
         batch_size: int,
         num_workers: int,
         targets: Sequence[str] | None = None,
+        keep_manifest: bool = False,
         spotter: object | None = None,
     ) -> None:
         super().__init__()
@@ -73,7 +77,7 @@ class FERDataModule(pl.LightningDataModule):
         self.relabel, self.where = dict(relabel or {}), dict(where or {})
         self.expects, self.expects_view = expects, expects_view
         self.pixel_range, self.batch_size, self.num_workers = tuple(pixel_range), batch_size, num_workers
-        self.targets, self.spotter = list(targets or []), spotter
+        self.targets, self.spotter, self.keep_manifest = list(targets or []), spotter, keep_manifest
         self.manifest: pd.DataFrame | None = None
         self.tops: list[str] = []
         self.release = ""
@@ -91,13 +95,16 @@ class FERDataModule(pl.LightningDataModule):
         """
         return contract.is_synthetic(self.root) or any(contract.is_synthetic(self.root / top) for top in self.tops)
 
-    def build(self) -> pd.DataFrame:
-        """Build, check and narrow the manifest.
+    def build(self, cache_dir: Path | None = None) -> pd.DataFrame:
+        """Build, check and narrow the manifest; with `keep_manifest` the first step may be a kept one in `cache_dir`.
 
         `dropped` then says why rows left it, `corrected` which annotation errors of the release were mended; both
         are ``{reason: number of samples}``. `release` is the one of ``expects`` that it is.
         """
-        raw = self.builder(self.root)
+        if self.keep_manifest and cache_dir:
+            raw = cached_manifest(self.builder, self.root, cache_dir / "manifests", self.name)
+        else:
+            raw = self.builder(self.root)
         self.tops = sorted({path.partition("/")[0] for path in raw["path"]})
         counted = not self.synthetic
         raw = contract.check(raw, self.expects if counted else None, where=f"data={self.name}")
@@ -168,7 +175,10 @@ class FERDataModule(pl.LightningDataModule):
         """
         self.fold, self.fold_seed = fold, seed
         self.transform, self.evaluate, self.views = transform, evaluate, views
-        self.by_id = self.manifest.set_index("sample_id", drop=False)
+
+    def rows(self, sample_ids: Sequence[str]) -> pd.DataFrame:
+        """Manifest rows of these samples, in their order; row i of the manifest is row i of the cache."""
+        return self.manifest.iloc[self.cache.numbers(sample_ids)]
 
     def loader(self, part: str, views: bool = False) -> DataLoader:
         """Loader over ``train``, ``val`` or ``test`` ids of the fold; only ``train`` is shuffled and augmented.
@@ -184,7 +194,7 @@ class FERDataModule(pl.LightningDataModule):
         views = self.views if views else None
         transform = self.transform if train else None if views else self.evaluate
         dataset = FERDataset(
-            self.cache, self.by_id.loc[list(ids)], self.classes, self.pixel_range, self.targets, self.fold_seed,
+            self.cache, self.rows(ids), self.classes, self.pixel_range, self.targets, self.fold_seed,
             transform, views,
         )  # fmt: skip
         return DataLoader(

@@ -48,8 +48,8 @@ class FERDataset(Dataset):
         views: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> None:
         place = {name: index for index, name in enumerate(classes)} | {"": -1}
-        self.sample_ids = rows["sample_id"].tolist()
-        self.labels = torch.tensor([place[name] for name in rows["label"]], dtype=torch.long)
+        self.sample_ids = rows["sample_id"].array
+        self.labels = torch.tensor(rows["label"].map(place).to_numpy(np.int64))
         self.targets = torch.tensor(rows[list(targets)].to_numpy(np.float32)) if targets else None
         self.array, self.numbers = cache.array, cache.numbers(self.sample_ids)
         low, high = map(float, pixel_range)
@@ -79,7 +79,7 @@ class FERDataset(Dataset):
         batch = {
             "input": inputs,
             "label": self.labels[places],
-            "sample_id": [self.sample_ids[place] for place in places],
+            "sample_id": self.sample_ids[places].tolist(),
         }
         return batch if self.targets is None else batch | {"target": self.targets[places]}
 

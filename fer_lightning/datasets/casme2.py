@@ -23,6 +23,7 @@ import openpyxl
 import pandas as pd
 
 from fer_lightning.datasets import contract, sheet, synthetic
+from fer_lightning.datasets.release import count
 from fer_lightning.errors import DatasetError, DatasetNotFoundError
 
 EMOTIONS = ("happiness", "disgust", "repression", "surprise", "others", "sadness", "fear")
@@ -111,7 +112,7 @@ def build_manifest(
             }
         )
     )
-    release_counts = contract.count(manifest)
+    release_counts = count(manifest)
     manifest, left_out = sheet.settle_apexes(manifest, apex, root, apex_list)
     sheet.check_frames(root, manifest, _file_name, "complete the frames, or correct the sheet")
     manifest.attrs = {"release_counts": release_counts, "dropped": {NO_APEX: left_out} if left_out else {}}

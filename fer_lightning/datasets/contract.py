@@ -21,9 +21,9 @@ split        str     "", train, val or test: the split published with the data s
 Further columns are kept. ``valence`` and ``arousal`` are float, -1 to 1; a row that has both may have the label "".
 
 Three optional entries of ``manifest.attrs`` let a builder leave rows out, or mend them, without hiding it:
-``dropped`` and ``corrected`` (reason -> sample ids) are printed with every run, and ``release_counts`` (see `count`)
-holds the counts before rows were dropped, so that `check` compares the *release* with ``expects``, not what is left
-of it.
+``dropped`` and ``corrected`` (reason -> sample ids) are printed with every run, and ``release_counts`` (see
+`release.count`) holds the counts before rows were dropped, so that `check` compares the *release* with ``expects``,
+not what is left of it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,6 +32,7 @@ from typing import Any
 
 import pandas as pd
 
+from fer_lightning.datasets import release
 from fer_lightning.errors import ConfigError, DatasetError, DatasetNotFoundError
 
 FRAME_COLUMNS = ["onset", "apex", "offset"]
@@ -90,12 +91,13 @@ def check(manifest: pd.DataFrame, expects: Mapping[str, Any] | None = None, *, w
             "data.classes select anything?"
         )
     attrs = manifest.attrs
-    manifest = _typed(fill(manifest).reset_index(drop=True), where)
+    # Without them: pandas would copy the sample ids in them with every column that is taken.
+    manifest = _typed(fill(pd.DataFrame(manifest)).reset_index(drop=True), where)
     _check_rows(manifest, where)
     manifest.attrs = attrs
     if expects:
-        release = _check_counts(attrs.get("release_counts") or count(manifest), expects, where)
-        manifest.attrs = attrs | {"release": release}
+        found = release.compare(attrs.get("release_counts") or release.count(manifest), expects, where)
+        manifest.attrs = attrs | {"release": found}
     return manifest
 
 
@@ -120,7 +122,7 @@ def view(
     Raises:
         ConfigError: an unknown column or label, or a class that no sample has.
     """
-    rows, dropped = manifest, {}
+    rows, dropped = pd.DataFrame(manifest), {}  # has no attrs
     for column, accepted in (where or {}).items():
         if column not in rows.columns:
             raise ConfigError(f"data.where names the column {column!r}; the manifest has {list(rows.columns)}")
@@ -130,11 +132,9 @@ def view(
             dropped[f"{column} {value!r}"] = int(number)
         rows = rows[kept]
     if not classes:
-        rows = rows.reset_index(drop=True)
-        rows.attrs = {}
-        return rows, dropped
+        return rows.reset_index(drop=True), dropped
     relabel = dict(relabel or {})
-    labels = rows["label"].map(lambda label: relabel.get(label, label))
+    labels = rows["label"].map({label: relabel.get(label, label) for label in rows["label"].unique()})
     kept = labels.isin(list(classes))
     for label, number in rows.loc[~kept, "label"].value_counts().sort_index().items():
         dropped[f"label {label!r}"] = int(number)
@@ -144,19 +144,7 @@ def view(
             f"data.classes names {empty}, but no sample has such a label after data.where and data.relabel; "
             f"labels found: {sorted(set(manifest['label']))}"
         )
-    rows = rows.assign(label=labels)[kept].reset_index(drop=True)
-    rows.attrs = {}
-    return rows, dropped
-
-
-def count(manifest: pd.DataFrame) -> dict[str, Any]:
-    """Counts in the form of ``expects``: samples, groups, splits, labels. An empty group or split is not counted."""
-    return {
-        "samples": len(manifest),
-        "groups": manifest.loc[manifest["group"] != "", "group"].nunique(),
-        "splits": manifest.loc[manifest["split"] != "", "split"].value_counts().to_dict(),
-        "labels": manifest["label"].value_counts().to_dict(),
-    }
+    return rows.assign(label=labels)[kept].reset_index(drop=True), dropped
 
 
 def require_root(root: Path | str, name: str, hint: str) -> Path:
@@ -199,10 +187,13 @@ def is_synthetic(root: Path | str) -> bool:
 
 def _typed(manifest: pd.DataFrame, where: str) -> pd.DataFrame:
     for column in TEXT_COLUMNS:
-        wrong = ~manifest[column].map(lambda value: isinstance(value, str)).astype(bool)
+        values = manifest[column]
+        is_text = isinstance(values.dtype, pd.StringDtype)
+        wrong = values.isna() if is_text else ~values.map(lambda value: isinstance(value, str)).astype(bool)
         if wrong.any():
             row = int(wrong.to_numpy().argmax())
-            raise DatasetError(f"{where}: column {column!r} must hold text, row {row} holds {manifest[column][row]!r}")
+            raise DatasetError(f"{where}: column {column!r} must hold text, row {row} holds {values[row]!r}")
+        manifest[column] = values.astype("str")  # Arrow's, a third of the memory of Python's objects
     for column in FRAME_COLUMNS:
         try:
             manifest[column] = manifest[column].astype("Int64")
@@ -216,8 +207,8 @@ def _check_rows(manifest: pd.DataFrame, where: str) -> None:
     for column in REQUIRED_TEXT:
         _refuse(ids, manifest[column] == "", where, f"column {column!r} is empty")
     _refuse(ids, (manifest["label"] == "") & ~_measured(manifest, ids, where), where, "column 'label' is empty")
-    twice = ids[ids.duplicated()]
-    if len(twice):
+    if not ids.is_unique:
+        twice = ids[ids.duplicated()]
         paths = manifest.loc[ids == twice.iloc[0], "path"].tolist()[:3]
         raise DatasetError(
             f"{where}: {len(twice)} sample ids stand in more than one row (first: {twice.iloc[0]!r}, "
@@ -254,39 +245,3 @@ def _refuse(ids: pd.Series, wrong: pd.Series, where: str, rule: str, values: pd.
         first = int(wrong.to_numpy().argmax())
         found = "" if values is None else f", found {values.tolist()[first]!r}"
         raise DatasetError(f"{where}: {rule}{found} ({int(wrong.sum())} rows, first: {ids.iloc[first]!r}, row {first})")
-
-
-def _check_counts(found: Mapping[str, Any], expects: Mapping[str, Any], where: str) -> str:
-    """The name of the release whose counts these are; "" where only one is known."""
-    releases = expects.get("releases") or {"": {}}
-    shared = {key: value for key, value in expects.items() if key != "releases"}
-    failed = {}
-    for name, counts in releases.items():
-        failed[name] = _differences(found, {**shared, **counts})
-        if not failed[name]:
-            return name
-    listed = "; ".join(f"release {name}: {', '.join(d)}" if name else ", ".join(d) for name, d in failed.items())
-    raise DatasetError(
-        f"{where}: {listed}. Is the raw folder complete, and is this the release that the data config names? "
-        "data.expects=null and data.expects_view=null go on with what is there; such scores are not comparable."
-    )
-
-
-def _differences(found: Mapping[str, Any], expects: Mapping[str, Any]) -> list[str]:
-    unknown = set(expects) - set(found)
-    if unknown:
-        raise ConfigError(f"data.expects names {sorted(unknown)}, which is none of {sorted(found)} or releases")
-    differences = []
-    for key, wanted in expects.items():
-        if wanted is None:
-            continue
-        if not isinstance(wanted, Mapping):
-            if wanted != found[key]:
-                differences.append(f"expected {wanted} {key}, found {found[key]}")
-            continue
-        for name in sorted({*wanted, *found[key]}, key=str):
-            if wanted.get(name, 0) != found[key].get(name, 0):
-                differences.append(
-                    f"expected {wanted.get(name, 0)} {key[:-1]} {name!r}, found {found[key].get(name, 0)}"
-                )
-    return differences

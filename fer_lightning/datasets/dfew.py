@@ -33,6 +33,7 @@ from fer_lightning.datasets.dfew_lists import (
     read_all_folds,
     read_fold,
 )
+from fer_lightning.datasets.release import count
 from fer_lightning.errors import ConfigError, DatasetError, DatasetNotFoundError
 from fer_lightning.functional import openpose
 from fer_lightning.functional.subsample import Subsampling, first_of_each
@@ -96,7 +97,7 @@ def build_manifest(
     clips = read_fold(root, fold, first_label) if fold else read_all_folds(root, first_label)
     clips["group"] = "dfew/" + clips["clip"]
     clips, dropped = _single_labelled(clips, label_zero)
-    release_counts = contract.count(contract.fill(clips))
+    release_counts = count(contract.fill(clips))
     listed = _list_clips(root, _find_frames(root, input, frames), clips["clip"], input)
     there = clips["clip"].isin(listed.keys())
     if not there.all():

@@ -25,6 +25,7 @@ import openpyxl
 import pandas as pd
 
 from fer_lightning.datasets import contract, sheet, synthetic
+from fer_lightning.datasets.release import count
 from fer_lightning.errors import DatasetError, DatasetNotFoundError
 
 
@@ -146,7 +147,7 @@ def build_manifest(
             }
         )
     )
-    release_counts = contract.count(manifest)
+    release_counts = count(manifest)
     manifest, left_out = sheet.settle_apexes(manifest, apex, root, apex_list)
     dropped = {NO_APEX: left_out} if left_out else {}
     there = manifest["path"].map(lambda path: (root / path).is_dir())

@@ -16,6 +16,7 @@ import pandas as pd
 from fer_lightning.errors import ConfigError, LeakError
 
 PARTS = ("train", "val", "test")
+TRAIN, VAL, TEST = range(3)
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,10 @@ def holdout(manifest: pd.DataFrame, inner_val: float = 0.0, seed: int = 0) -> li
     counts = {part: int((split == part).sum()) for part in PARTS}
     if not counts["train"] or not counts["test"]:
         raise ConfigError(f"holdout needs train and test rows, found {counts}; is the raw folder complete?")
-    part = split.to_numpy(dtype=object).copy()
+    part = pd.Index(PARTS).get_indexer(split)
     if inner_val and not counts["val"]:
-        part[_inner_val(manifest, part == "train", inner_val, seed, "holdout")] = "val"
-    return [_fold("holdout", manifest, part)]
+        part[_inner_val(manifest, part == TRAIN, inner_val, seed, "holdout")] = VAL
+    return [_fold("holdout", manifest, _ids(manifest), part)]
 
 
 def leave_one_subject_out(manifest: pd.DataFrame, inner_val: float = 0.0, seed: int = 0) -> list[Fold]:
@@ -71,11 +72,11 @@ def leave_one_subject_out(manifest: pd.DataFrame, inner_val: float = 0.0, seed: 
     """
     _demand_groups(manifest, "leave_one_subject_out")
     groups = sorted(manifest["group"].unique(), key=natural)
-    names = _fold_names(groups)
+    names, ids = _fold_names(groups), _ids(manifest)
     folds = []
     for group in groups:
         tested = (manifest["group"] == group).to_numpy()
-        folds.append(_group_fold(names[group], manifest, tested, inner_val, seed))
+        folds.append(_group_fold(names[group], manifest, ids, tested, inner_val, seed))
     return folds
 
 
@@ -109,8 +110,8 @@ def kfold_by_group(manifest: pd.DataFrame, k: int = 5, seed: int = 0, inner_val:
         chosen = int(np.where(load.any(axis=1) & (~load.any(axis=1)).any(), np.inf, growth).argmin())
         load[chosen] += share
         place[counts.index[index]] = chosen
-    fold_of = manifest["group"].map(place).to_numpy()
-    return [_group_fold(f"fold{i}", manifest, fold_of == i, inner_val, seed) for i in range(k)]
+    fold_of, ids = manifest["group"].map(place).to_numpy(), _ids(manifest)
+    return [_group_fold(f"fold{i}", manifest, ids, fold_of == i, inner_val, seed) for i in range(k)]
 
 
 def by_column(
@@ -143,8 +144,9 @@ def by_column(
     names = _fold_names(sorted(fold_of.unique(), key=natural))
     if len(names) < 2:
         raise ConfigError(f"by_column needs at least 2 folds, found {list(names)} in column {column!r}")
+    ids = _ids(manifest)
     return [
-        _group_fold(f"fold{name}", manifest, (fold_of == value).to_numpy(), inner_val, seed)
+        _group_fold(f"fold{name}", manifest, ids, (fold_of == value).to_numpy(), inner_val, seed)
         for value, name in names.items()
     ]
 
@@ -156,31 +158,36 @@ def check_disjoint(fold: Fold, manifest: pd.DataFrame) -> None:
         LeakError: naming the sample or group and the two parts.
         ConfigError: when the fold names a sample that the manifest does not have.
     """
-    ids = pd.Series({part: list(getattr(fold, part)) for part in PARTS}).explode().dropna()
-    part_of = pd.DataFrame({"sample_id": ids.to_numpy(), "part": ids.index})
-    unknown = part_of.loc[~part_of["sample_id"].isin(manifest["sample_id"]), "sample_id"]
+    ids = [*fold.train, *fold.val, *fold.test]
+    part = np.repeat([TRAIN, VAL, TEST], [len(fold.train), len(fold.val), len(fold.test)])
+    rows = pd.Index(manifest["sample_id"]).get_indexer(ids)
+    unknown = np.flatnonzero(rows < 0)
     if len(unknown):
         raise ConfigError(
-            f"fold {fold.name}: {len(unknown)} samples are not in the manifest (first: {unknown.iloc[0]!r}); "
+            f"fold {fold.name}: {len(unknown)} samples are not in the manifest (first: {ids[unknown[0]]!r}); "
             "folds must be made from the manifest they are used with"
         )
-    _refuse_shared(fold, "sample", part_of["sample_id"], part_of["part"], once=True)
-    rows = part_of.merge(manifest[["sample_id", "group"]], on="sample_id")
-    rows = rows[rows["group"] != ""]
-    _refuse_shared(fold, "group", rows["group"], rows["part"], once=False)
+    twice = np.flatnonzero(np.bincount(rows) > 1)
+    if len(twice):
+        _refuse(fold.name, "sample", manifest["sample_id"].iloc[twice[0]], part[rows == twice[0]], len(twice))
+    _refuse_shared_groups(fold.name, manifest["group"].iloc[rows], part)
 
 
-def _refuse_shared(fold: Fold, what: str, keys: pd.Series, parts: pd.Series, once: bool) -> None:
-    pairs = pd.DataFrame({"key": keys, "part": parts})
-    pairs = pairs if once else pairs.drop_duplicates()
-    shared = pairs[pairs["key"].duplicated(keep=False)]
+def _refuse_shared_groups(name: str, groups: pd.Series, part: np.ndarray) -> None:
+    code, names = pd.factorize(groups)
+    stands = np.zeros((len(names), len(PARTS)), dtype=bool)
+    stands[code, part] = True
+    shared = np.flatnonzero((stands.sum(axis=1) > 1) & (names != ""))
     if len(shared):
-        first = shared["key"].iloc[0]
-        where = " and ".join(shared.loc[shared["key"] == first, "part"])
-        raise LeakError(
-            f"fold {fold.name}: {what} {first!r} stands in {where}; {shared['key'].nunique()} such {what}s. "
-            f"A {what} may stand in one part only, once"
-        )
+        _refuse(name, "group", names[shared[0]], np.flatnonzero(stands[shared[0]]), len(shared))
+
+
+def _refuse(name: str, what: str, first: str, parts: np.ndarray, number: int) -> None:
+    where = " and ".join(PARTS[part] for part in parts)
+    raise LeakError(
+        f"fold {name}: {what} {first!r} stands in {where}; {number} such {what}s. A {what} may stand in one part only, "
+        "once"
+    )
 
 
 def _demand_groups(manifest: pd.DataFrame, protocol: str) -> None:
@@ -196,18 +203,24 @@ def _demand_groups(manifest: pd.DataFrame, protocol: str) -> None:
         raise ConfigError(f"{protocol} needs at least 2 groups, found {found}; is the raw folder complete?")
 
 
-def _group_fold(name: str, manifest: pd.DataFrame, tested: np.ndarray, inner_val: float, seed: int) -> Fold:
-    part = np.where(tested, "test", "train").astype(object)
+def _ids(manifest: pd.DataFrame) -> np.ndarray:
+    """Sample ids as Python strings: made once, shared by all folds."""
+    return manifest["sample_id"].to_numpy(dtype=object)
+
+
+def _group_fold(
+    name: str, manifest: pd.DataFrame, ids: np.ndarray, tested: np.ndarray, inner_val: float, seed: int
+) -> Fold:
+    part = np.where(tested, TEST, TRAIN)
     if inner_val:
-        part[_inner_val(manifest, ~tested, inner_val, seed, name)] = "val"
-    return _fold(name, manifest, part)
+        part[_inner_val(manifest, ~tested, inner_val, seed, name)] = VAL
+    return _fold(name, manifest, ids, part)
 
 
-def _fold(name: str, manifest: pd.DataFrame, part: np.ndarray) -> Fold:
-    ids = manifest["sample_id"].to_numpy()
-    fold = Fold(name, *(tuple(ids[part == wanted]) for wanted in PARTS))
-    check_disjoint(fold, manifest)
-    return fold
+def _fold(name: str, manifest: pd.DataFrame, ids: np.ndarray, part: np.ndarray) -> Fold:
+    """The fold in which each row of the manifest stands in one part."""
+    _refuse_shared_groups(name, manifest["group"], part)
+    return Fold(name, *(tuple(ids[part == code]) for code in (TRAIN, VAL, TEST)))
 
 
 def _inner_val(manifest: pd.DataFrame, train: np.ndarray, share: float, seed: int, name: str) -> np.ndarray:
@@ -258,8 +271,11 @@ def _leaves_all_classes(remaining: np.ndarray, group: np.ndarray) -> bool:
 
 def _class_counts(units: pd.Series, labels: pd.Series) -> pd.DataFrame:
     """Samples of each unit (row, natural order) and class (column)."""
-    table = pd.crosstab(units.to_numpy(), labels.to_numpy())
-    return table.loc[sorted(table.index, key=natural)]
+    unit, names = pd.factorize(units, sort=True)
+    label, classes = pd.factorize(labels, sort=True)
+    counts = np.bincount(unit * len(classes) + label, minlength=len(names) * len(classes))
+    table = pd.DataFrame(counts.reshape(len(names), len(classes)), index=names, columns=classes)
+    return table.loc[sorted(names, key=natural)]
 
 
 def _fold_names(groups: Iterable[str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from fer_lightning.datasets import contract, fer2013, synthetic
+from fer_lightning.datasets.release import count
 from fer_lightning.errors import DatasetError, DatasetNotFoundError
 from fer_lightning.preprocess.face import Face
 
@@ -225,7 +226,7 @@ def test_a_merged_test_folder_is_refused_unless_named(tree, tmp_path):
     with pytest.raises(DatasetError, match=r"test/angry/.*mixes PublicTest .*data.builder.merged_test=test"):
         fer2013.build_manifest(tmp_path)
     manifest = contract.check(fer2013.build_manifest(tmp_path, merged_test="test"), where="fer2013")
-    assert contract.count(manifest)["splits"] == {"train": 84, "test": 56}
+    assert count(manifest)["splits"] == {"train": 84, "test": 56}
 
 
 def test_re_split_copies_and_strange_folders_are_refused(tree, tmp_path):
@@ -257,6 +258,6 @@ def test_the_archive_of_the_altered_copy(fer_raw):
         pytest.skip("FER_RAW has no fer2013/altered_copy/archive.zip")
     root = fer_raw / "fer2013" / "altered_copy"
     manifest = contract.check(fer2013.build_manifest(root), where="fer2013")
-    assert contract.count(manifest)["splits"] == {"train": 28709, "val": 3589, "test": 3589}
-    assert contract.count(manifest)["labels"]["disgust"] == 547
+    assert count(manifest)["splits"] == {"train": 28709, "val": 3589, "test": 3589}
+    assert count(manifest)["labels"]["disgust"] == 547
     assert images(root, manifest.iloc[::3000]).shape == (12, 1, 48, 48)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fer_lightning.datasets import contract, own_csv, own_images, synthetic
+from fer_lightning.datasets.release import count
 from fer_lightning.errors import ConfigError, DatasetError, DatasetNotFoundError
 from fer_lightning.functional.folds import holdout, kfold_by_group
 from fer_lightning.preprocess.face import Face
@@ -230,7 +231,7 @@ def test_the_tiny_csv_fits_every_protocol_and_any_classes(tmp_path):
     classes = [f"class {number}" for number in range(9)]
     own_csv.write_tiny(tmp_path / "tiny", classes=classes)
     manifest = contract.check(own_csv.build_manifest(tmp_path / "tiny", classes=classes), where="own")
-    assert contract.count(manifest)["splits"] == {"train": 144, "val": 36, "test": 36}
+    assert count(manifest)["splits"] == {"train": 144, "val": 36, "test": 36}
     assert len(kfold_by_group(manifest, k=10)) == 10
     assert len(holdout(manifest)[0].val) == 36
     faces = np.stack(list(Face().make(tmp_path / "tiny", manifest))).astype(float)
