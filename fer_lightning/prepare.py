@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         data: FERDataModule = instantiate(cfg.data)
         if cfg.get("tiny") and not data.synthetic:
             data.tiny(data.root)
-        manifest = data.build()
+        manifest = data.build(Path(cfg.paths.cache))
         built = time.perf_counter()
         progress = CacheProgress(data.name)
         try:

@@ -1,11 +1,13 @@
 """One cell of a table: data, folds, training, pooled scores. Called by `train.py` for each job."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig
 
 from fer_lightning import identity
@@ -14,34 +16,41 @@ from fer_lightning.errors import ConfigError
 from fer_lightning.files import write_atomically
 from fer_lightning.functional.folds import Fold
 from fer_lightning.progress import CacheProgress
+from fer_lightning.protocols.build import build_augment, build_task, num_outputs, predicted_columns
 from fer_lightning.protocols.fold import is_done
 from fer_lightning.protocols.parallel import run_folds
 from fer_lightning.protocols.selection import RULES
 from fer_lightning.reporting import figures, scores, tables
+from fer_lightning.tasks.continuous import ContinuousLoss
 
 
 def run(cfg: DictConfig) -> float | None:
     """Run the folds that the config asks for; score them when the pool is complete.
 
     Returns:
-        The pooled UF1 (what a sweep maximises), or None when only some of the folds were asked for.
+        What a sweep maximises: the pooled UF1, of continuous values the mean CCC, of both their mean; None when only
+        some of the folds were asked for.
     """
     check_options(cfg)
     data: FERDataModule = instantiate(cfg.data)
     if cfg.get("tiny") and not data.synthetic:
         data.tiny(data.root)
-    manifest = data.build()
-    folds = plan(cfg, manifest)
-    check_network(cfg, data)
+    data.build(Path(cfg.paths.cache))
+    check_values(cfg, data)
+    folds = plan(cfg, data.manifest)
+    check_network(cfg, data, (chosen(cfg, folds) or folds)[0])
     out = identity.run_folder(cfg)
     identity.claim(out, cfg)
-    _describe(data, folds, out)
-    _write_manifest(out, manifest, folds, data.synthetic)
+    _describe(cfg, data, folds, out)
     progress = CacheProgress(data.name)
     try:
+        data.spot(Path(cfg.paths.cache), max(cfg.protocol.workers, 2), progress)
+        _write_manifest(out, data.manifest, folds, data.synthetic)
         data.prepare(Path(cfg.paths.cache), max(cfg.protocol.workers, 2), progress)
     finally:
         progress.close()
+    for remark, number in data.remarks.items():
+        print(f"  {number} sample(s): {remark}; {data.cache.folder / 'index.csv'} names them", file=sys.stderr)
     run_folds(cfg, data, chosen(cfg, folds), out)
     missing = [fold.name for fold in folds if not is_done(out, fold)]
     if missing:
@@ -50,7 +59,7 @@ def run(cfg: DictConfig) -> float | None:
     result = scores.write_scores(out)
     figures.write_figures(out)
     tables.print_scores(result, out)
-    return result["uf1"]
+    return scores.objective(result)
 
 
 def check_options(cfg: DictConfig) -> None:
@@ -64,12 +73,43 @@ def check_options(cfg: DictConfig) -> None:
             f"images ({len(cfg.data.channels)} channel(s): {', '.join(cfg.data.channels)}). "
             "Choose another model or data."
         )
+    check_task(cfg)
+    targets = list(cfg.data.get("targets") or [])
+    if cfg.task.get("soft_target") and len(targets) != len(cfg.data.classes):
+        raise ConfigError(
+            f"task=distribution needs one column of the manifest per class in data.targets, in the order of "
+            f"{list(cfg.data.classes)}; found {targets}. data=ferplus_votes has them"
+        )
     channels = list(cfg.needs.get("channels") or cfg.data.channels)
     if channels != list(cfg.data.channels):
         raise ConfigError(
             f"model={cfg.model_name} needs the {len(channels)} channels {channels}, "
             f"data.channels is {list(cfg.data.channels)}"
         )
+
+
+def check_task(cfg: DictConfig) -> None:
+    """Refuse a task whose classes or values the data set does not have, and a loss of another kind."""
+    classes, values = cfg.task.get("num_classes"), cfg.task.get("num_targets")
+    if classes == 0:
+        raise ConfigError(f"data={cfg.data.name} has no classes (data.classes); task=valence_arousal needs none")
+    if values == 0:
+        raise ConfigError(
+            f"this task predicts the columns that data.targets names; data={cfg.data.name} names none. "
+            "Choose other data, such as affwild2_va, or data.targets=[valence,arousal] where the manifest has them"
+        )
+    kind = get_class(cfg.loss._target_)
+    if (kind is ContinuousLoss) == bool(classes):
+        wanted = "cross_entropy" if classes else "mse, ccc or mse_ccc"
+        raise ConfigError(f"the loss {kind.__name__} does not fit this task: choose loss={wanted}")
+
+
+def check_values(cfg: DictConfig, data: FERDataModule) -> None:
+    """Refuse values outside -1..1: the task cannot reach them, and -5 may have been meant as "not annotated"."""
+    for name in predicted_columns(cfg, data)[1]:
+        low, high = data.manifest[name].min(), data.manifest[name].max()
+        if low < -1 or high > 1:
+            raise ConfigError(f"data.targets: {name} is between {low:g} and {high:g}, expected -1 to 1")
 
 
 def plan(cfg: DictConfig, manifest: pd.DataFrame) -> list[Fold]:
@@ -100,27 +140,29 @@ def chosen(cfg: DictConfig, folds: list[Fold]) -> list[Fold]:
     return [fold for fold in folds if fold.name in cfg.protocol.only]
 
 
-def check_network(cfg: DictConfig, data: FERDataModule) -> None:
+def check_network(cfg: DictConfig, data: FERDataModule, fold: Fold) -> None:
     """One forward pass of zeros: a network that cannot read these arrays is refused before training."""
-    net = instantiate(cfg.model).eval()
-    shape = (2, *data.recipe.shape)
+    task = build_task(cfg, fold, data.manifest).eval()
+    task.configure_model()
+    transform = build_augment(cfg, data.recipe).get("transform")
+    shape = (2, *(transform.out_shape(data.recipe.shape) if transform else data.recipe.shape))
     try:
         with torch.inference_mode():
-            found = tuple(net(torch.zeros(shape)).shape)
-    except (RuntimeError, ValueError) as error:
+            found = tuple(task.net(torch.zeros(shape)).shape)
+    except (RuntimeError, ValueError, AssertionError) as error:  # timm asserts the image size
         raise ConfigError(
-            f"model={cfg.model_name} cannot read data={data.name}, whose samples have (channels, height, width) = "
+            f"model={cfg.model_name} cannot read data={data.name}, whose samples have the shape (channels first) "
             f"{shape[1:]}: {error}"
         ) from error
-    if found != (2, len(data.classes)):
-        raise ConfigError(
-            f"model={cfg.model_name} gives {found} for 2 samples, expected {(2, len(data.classes))} logits"
-        )
+    expected = (2, num_outputs(cfg))
+    if found != expected:
+        raise ConfigError(f"model={cfg.model_name} gives {found} for 2 samples, expected {expected} outputs")
 
 
-def _describe(data: FERDataModule, folds: list[Fold], out: Path) -> None:
+def _describe(cfg: DictConfig, data: FERDataModule, folds: list[Fold], out: Path) -> None:
     counts = data.manifest["label"].value_counts()
-    labels = ", ".join(f"{name} {counts.get(name, 0)}" for name in data.classes)
+    classes, targets = predicted_columns(cfg, data)
+    labels = ", ".join([*(f"{name} {counts.get(name, 0)}" for name in classes), *targets])
     print(f"{data.name}: {len(data.manifest)} samples ({labels}), {len(folds)} fold(s)", file=sys.stderr)
     for reason, count in data.dropped.items():
         print(f"  left out: {count} ({reason})", file=sys.stderr)
@@ -131,15 +173,29 @@ def _describe(data: FERDataModule, folds: list[Fold], out: Path) -> None:
     print(f"  run folder: {out}", file=sys.stderr)
 
 
+def _csv(table: pd.DataFrame) -> Iterator[bytes]:
+    """The file in parts: millions of rows need not stand in memory as text."""
+    for start in range(0, len(table), 100_000):
+        part = table.iloc[start : start + 100_000]
+        yield part.to_csv(index=False, header=start == 0, lineterminator="\n").encode()
+
+
+def _holds(file: Path, parts: Iterator[bytes]) -> bool:
+    with file.open("rb") as stream:
+        return all(stream.read(len(part)) == part for part in parts) and not stream.read(1)
+
+
 def _write_manifest(out: Path, manifest: pd.DataFrame, folds: list[Fold], synthetic: bool) -> None:
     """Keep the rows and the fold each is tested in; refuse to go on with other data in an old run folder."""
-    tested = {sample: fold.name for fold in folds for sample in fold.test}
-    text = manifest.assign(fold=manifest["sample_id"].map(tested).fillna("")).to_csv(index=False, lineterminator="\n")
-    file = out / "manifest.csv"
-    if file.is_file() and file.read_text() != text:
+    tested, index = np.full(len(manifest), "", dtype=object), pd.Index(manifest["sample_id"])
+    for fold in folds:
+        tested[index.get_indexer(fold.test)] = fold.name
+    table, file = manifest.assign(fold=tested), out / "manifest.csv"
+    if not file.is_file():
+        write_atomically(file, lambda stream: stream.writelines(_csv(table)))
+    elif not _holds(file, _csv(table)):
         raise ConfigError(
             f"{file} differs from the manifest of the data as it is now: the raw data, or the way it is read, has "
             "changed since this run began. Delete the run folder or choose another run_name."
         )
-    write_atomically(file, text)
     write_atomically(out / "run.json", f'{{"synthetic": {str(synthetic).lower()}}}\n')

@@ -42,9 +42,9 @@ class Summary(Callback):
         self.cells: list[tuple[list[str], str]] = []
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """Remember what the job was and what it returned (pooled UF1, or why it failed)."""
+        """Remember what the job was and what it returned (its pooled score, or why it failed)."""
         value = job_return._return_value
-        result = f"UF1 {value:.4f}" if isinstance(value, float) else "done, pool not complete yet"
+        result = f"{_measure(config)} {value:.4f}" if isinstance(value, float) else "done, pool not complete yet"
         if isinstance(value, BaseException):
             result = f"failed: {(str(value) or type(value).__name__).splitlines()[0]}"
         self.cells.append((list(job_return.overrides or []), result))
@@ -57,3 +57,10 @@ class Summary(Callback):
         print("\nAll cells of this multirun (pooled scores; intervals are in each scores.json):", file=sys.stderr)
         for overrides, result in self.cells:
             print(f"  {result}   {' '.join(o for o in overrides if o not in shared)}", file=sys.stderr)
+
+
+def _measure(config: DictConfig) -> str:
+    """What `run` returns for this task."""
+    task = config.task
+    named = [name for key, name in (("num_classes", "UF1"), ("num_targets", "CCC")) if key in task]
+    return " / ".join(named)

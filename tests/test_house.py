@@ -21,7 +21,8 @@ MAY_IMPORT = {
     "data": {"errors", "functional", "datasets", "preprocess", "data"},
     "models": {"models"},
     "tasks": {"errors", "functional", "tasks"},
-    "protocols": {"errors", "files", "functional", "data", "protocols", "memory", "progress", "resolvers", "versions"},
+    "protocols": {"errors", "files", "functional", "data", "protocols"}
+    | {"memory", "network", "progress", "resolvers", "versions"},
     "reporting": {"errors", "files", "functional", "reporting"},
 }
 HEAVY = {"torch", "pytorch_lightning", "timm", "albumentations", "torchvision"}

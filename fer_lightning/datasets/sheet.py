@@ -11,9 +11,7 @@
 """
 
 import re
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from xml.etree.ElementTree import ParseError
 
@@ -22,6 +20,7 @@ import pandas as pd
 
 from fer_lightning.datasets.table import read_rows
 from fer_lightning.errors import DatasetError, DatasetNotFoundError
+from fer_lightning.functional.face_csv import BROKEN_FILE
 from fer_lightning.functional.frames import clip_frames, middle_frame, nearest_frames
 
 #: The header is looked for in so many rows.
@@ -30,23 +29,19 @@ POLICIES = ("annotated", "file", "middle", "spot")
 LIST_COLUMNS = "sample_id,apex or subject,clip,apex"
 
 
-def read_cells(file: Path) -> Iterator[tuple]:
+def read_cells(file: Path) -> list[tuple]:
     """Rows of the first sheet, as tuples of values.
 
     Raises:
         DatasetError: the file is no readable xlsx.
     """
     try:
-        book = openpyxl.load_workbook(file, data_only=True)
-    except (zipfile.BadZipFile, zlib.error, ParseError, KeyError, ValueError, OSError) as error:
+        return list(openpyxl.load_workbook(file, data_only=True).worksheets[0].iter_rows(values_only=True))
+    except (*BROKEN_FILE, ParseError, LookupError) as error:
         raise DatasetError(
             f"{file.name} ({file.stat().st_size} bytes) is no readable xlsx: {error}; it is cut off, or a Git-LFS "
             "pointer. Copy it again from the release"
         ) from error
-    try:
-        yield from book.worksheets[0].iter_rows(values_only=True)
-    finally:
-        book.close()
 
 
 def find_header(

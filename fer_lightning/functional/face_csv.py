@@ -84,7 +84,8 @@ def _open(file: Path) -> Iterator[TextIO]:
 
 
 def _fields(line: str) -> list[str]:
-    return [field.strip().strip('"').strip() for field in line.split(",")]
+    fields = [field.strip() for field in line.split(",")]
+    return [field[1:-1].strip() if len(field) > 1 and field[0] == field[-1] == '"' else field for field in fields]
 
 
 def _places(header: list[str], name: str) -> list[int]:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from fer_lightning.errors import ConfigError, LeakError
+from fer_lightning.functional.frames import natural_key
 
 PARTS = ("train", "val", "test")
 TRAIN, VAL, TEST = range(3)
@@ -71,7 +72,7 @@ def leave_one_subject_out(manifest: pd.DataFrame, inner_val: float = 0.0, seed: 
         ConfigError: when rows have no group, or when there is only one group.
     """
     _demand_groups(manifest, "leave_one_subject_out")
-    groups = sorted(manifest["group"].unique(), key=natural)
+    groups = sorted(manifest["group"].unique(), key=natural_key)
     names, ids = _fold_names(groups), _ids(manifest)
     folds = []
     for group in groups:
@@ -141,7 +142,7 @@ def by_column(
             f"by_column needs a {column} for every sample, but {len(missing)} of {len(manifest)} rows have none "
             f"(first: {missing.iloc[0]!r}); give the builder the list of folds, or use another protocol"
         )
-    names = _fold_names(sorted(fold_of.unique(), key=natural))
+    names = _fold_names(sorted(fold_of.unique(), key=natural_key))
     if len(names) < 2:
         raise ConfigError(f"by_column needs at least 2 folds, found {list(names)} in column {column!r}")
     ids = _ids(manifest)
@@ -275,7 +276,7 @@ def _class_counts(units: pd.Series, labels: pd.Series) -> pd.DataFrame:
     label, classes = pd.factorize(labels, sort=True)
     counts = np.bincount(unit * len(classes) + label, minlength=len(names) * len(classes))
     table = pd.DataFrame(counts.reshape(len(names), len(classes)), index=names, columns=classes)
-    return table.loc[sorted(names, key=natural)]
+    return table.loc[sorted(names, key=natural_key)]
 
 
 def _fold_names(groups: Iterable[str]) -> dict[str, str]:
@@ -287,14 +288,3 @@ def _fold_names(groups: Iterable[str]) -> dict[str, str]:
             both = f"groups {first[name]!r} and {group!r}"
             raise ConfigError(f"{both} would both be fold {name!r}; rename one of them")
     return names
-
-
-def natural(text: str) -> list[tuple[int, int, str]]:
-    """Sort key under which ``s2`` comes before ``s10``.
-
-    Example:
-        >>> sorted(["s10", "s2", "r3"], key=natural)
-        ['r3', 's2', 's10']
-    """
-    pieces = re.findall(r"[0-9]+|[^0-9]+", text)
-    return [(0, int(piece), "") if piece.isdigit() else (1, 0, piece) for piece in pieces]

@@ -16,8 +16,8 @@ def natural_key(text: str) -> list[tuple[int, int, str]]:
         >>> sorted(["img10.jpg", "img9.jpg"], key=natural_key)
         ['img9.jpg', 'img10.jpg']
     """
-    pieces = re.findall(r"[0-9]+|[^0-9]+", text)
-    return [(0, int(piece), "") if piece.isdigit() else (1, 0, piece) for piece in pieces]
+    pieces = [(piece, piece.lstrip("0")) for piece in re.findall(r"[0-9]+|[^0-9]+", text)]
+    return [(0, len(number), number) if "0" <= piece[0] <= "9" else (1, 0, piece) for piece, number in pieces]
 
 
 def is_image(name: str) -> bool:

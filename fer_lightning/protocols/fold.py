@@ -24,9 +24,17 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from fer_lightning.data.datamodule import FERDataModule
 from fer_lightning.files import write_atomically
+from fer_lightning.functional.continuous import best_epoch
 from fer_lightning.functional.folds import Fold, check_disjoint
 from fer_lightning.functional.selection import oracle_epoch
-from fer_lightning.protocols.selection import BestValidationEpoch, TestEveryEpoch, probabilities
+from fer_lightning.protocols import weights
+from fer_lightning.protocols.build import build_augment, build_task, predicted_columns
+from fer_lightning.protocols.selection import (
+    BestValidationEpoch,
+    TestEveryEpoch,
+    probabilities,
+    view_probabilities,
+)
 from fer_lightning.versions import versions
 
 #: Warnings of Lightning that are right in general and say nothing here.
@@ -34,6 +42,7 @@ UNHELPFUL = (
     ".*does not have many workers.*",  # arrays come out of a memory map; workers would only copy them
     ".*across ranks is zero.*",  # folds without validation samples
     ".*Checkpoint directory.*",  # a fold that goes on finds its own checkpoint there
+    ".*in eval mode at the start of training.*",  # task.freeze
     ".*isinstance\\(treespec, LeafSpec\\).*",  # between Lightning and torch
 )
 Listener = Callable[[dict[str, Any]], None]
@@ -100,8 +109,8 @@ def _fit_and_predict(cfg: DictConfig, data: FERDataModule, fold: Fold, out: Path
     seed = fold_seed(cfg.seed, fold.name)
     _quiet()
     pl.seed_everything(seed, workers=True, verbose=False)
-    data.use_fold(fold, seed, transform=instantiate(cfg.augment.transform))
-    task = build_task(cfg, has_validation=bool(fold.val))
+    data.use_fold(fold, seed, **build_augment(cfg, data.recipe))
+    task = build_task(cfg, fold, data.manifest)
     keeper = _keeper(cfg, data)
     trainer = _trainer(cfg, fold, out, seed, keeper, listen)
     resume = out / "checkpoints" / fold.name / "last.ckpt"
@@ -111,43 +120,32 @@ def _fit_and_predict(cfg: DictConfig, data: FERDataModule, fold: Fold, out: Path
     if isinstance(keeper, BestValidationEpoch):
         task.net.load_state_dict(keeper.weights)
         epoch = keeper.epoch
-    test = probabilities(task, data.loader("test"))
+    columns = predicted_columns(cfg, data)
+    by_view = view_probabilities(task, data.loader("test", views=True))
+    test = by_view.mean(dim=1)
     if isinstance(keeper, TestEveryEpoch):
-        epoch, test = _oracle(keeper, data, fold, out)
+        epoch, test = _oracle(keeper, data, fold, out, *columns)
     if fold.val:
-        _write_predictions(out / "validation", data, fold, fold.val, probabilities(task, data.loader("val")))
+        validation = probabilities(task, data.loader("val", views=True))
+        _write_predictions(out / "validation", data, fold, fold.val, validation, *columns)
     _write_curves(out, fold, task.history)
+    if data.views:
+        _write_arrays(out / "views", fold, by_view.numpy(), *columns, view=np.array(data.views.names))
     facts = {
         "fold": fold.name, "seed": cfg.seed, "selection": cfg.protocol.selection, "epoch": epoch,
         "epochs": cfg.trainer.max_epochs, "seconds": round(time.perf_counter() - started, 3),
         "device": _device(trainer), "threads": torch.get_num_threads(), "versions": versions(),
     }  # fmt: skip
+    if cfg.task.weights:
+        facts["weights"] = weights.fingerprint(weights.find(cfg.task.weights, fold.name))
+    if cfg.trainer.save_weights:
+        named = {"model": cfg.model_name, "data": data.name, "fold": fold.name, "seed": cfg.seed, "epoch": epoch}
+        weights.write(out / "weights" / f"{fold.name}.safetensors", task.net, named)
     write_atomically(out / "predictions" / f"{fold.name}.json", json.dumps(facts, indent=2) + "\n")
     # Last, because this file says that the fold is done.
-    _write_predictions(out / "predictions", data, fold, fold.test, test)
+    _write_predictions(out / "predictions", data, fold, fold.test, test, *columns)
     if resume.is_file():
         resume.unlink()
-
-
-def build_task(cfg: DictConfig, has_validation: bool = False) -> pl.LightningModule:
-    """Network, loss, optimizer and scheduler of the config, joined to the LightningModule of the task.
-
-    Args:
-        cfg: the whole config.
-        has_validation: whether the fold has validation samples; a scheduler with `monitor: auto` then follows
-            their loss, else the training loss. It never follows a test figure.
-    """
-    scheduler = dict(instantiate(cfg.scheduler))
-    if scheduler.get("monitor") == "auto":
-        scheduler["monitor"] = "val_loss" if has_validation else "train_loss"
-    return instantiate(
-        cfg.task,
-        net=instantiate(cfg.model),
-        loss=instantiate(cfg.loss),
-        optimizer=instantiate(cfg.optimizer),
-        scheduler=scheduler,
-        _convert_="object",
-    )
 
 
 def _keeper(cfg: DictConfig, data: FERDataModule) -> pl.Callback | None:
@@ -155,7 +153,7 @@ def _keeper(cfg: DictConfig, data: FERDataModule) -> pl.Callback | None:
     if rule == "inner_val":
         return BestValidationEpoch(cfg.protocol.metric)
     if rule == "oracle_test":
-        return TestEveryEpoch(data.loader("test"), cfg.protocol.oracle_every)
+        return TestEveryEpoch(data.loader("test", views=True), cfg.protocol.oracle_every)
     return None
 
 
@@ -164,7 +162,7 @@ def _trainer(cfg: DictConfig, fold: Fold, out: Path, seed: int, keeper: Any, lis
     if keeper is not None:
         callbacks.append(keeper)
     options = dict(cfg.trainer)
-    every = options.pop("checkpoint_every")
+    every, _ = options.pop("checkpoint_every"), options.pop("save_weights")
     if every:
         folder = out / "checkpoints" / fold.name
         callbacks.append(ModelCheckpoint(folder, filename="last", every_n_epochs=every, enable_version_counter=False))
@@ -179,26 +177,47 @@ def _trainer(cfg: DictConfig, fold: Fold, out: Path, seed: int, keeper: Any, lis
     )  # fmt: skip
 
 
-def _oracle(keeper: TestEveryEpoch, data: FERDataModule, fold: Fold, out: Path) -> tuple[int, torch.Tensor]:
+def _oracle(
+    keeper: TestEveryEpoch, data: FERDataModule, fold: Fold, out: Path, classes: list[str], targets: list[str]
+) -> tuple[int, torch.Tensor]:
+    """The epoch with most hits on the test samples or, without classes, with the highest CCC; what it predicts."""
     epochs, records = keeper.arrays()
-    target = data.loader("test").dataset.labels.numpy()
-    best = oracle_epoch(records, target)
-    file = out / "epochs" / f"{fold.name}.npz"
-    write_atomically(file, lambda f: np.savez(f, sample_id=np.array(fold.test), epoch=epochs, probabilities=records))
+    test = data.loader("test").dataset
+    if classes:
+        best = oracle_epoch(records[..., : len(classes)], test.labels.numpy())
+    else:
+        best = best_epoch(records, test.targets.numpy())
+    _write_arrays(out / "epochs", fold, records, classes, targets, epoch=epochs)
     return int(epochs[best]), torch.from_numpy(records[best])
 
 
 def _write_predictions(
-    folder: Path, data: FERDataModule, fold: Fold, ids: tuple[str, ...], values: torch.Tensor
-) -> None:
-    values = values.double().numpy()
-    table = pd.DataFrame(
-        {"sample_id": list(ids), "fold": fold.name, "label": data.by_id.loc[list(ids), "label"].tolist()}
-    )
-    table["predicted"] = np.array(data.classes)[values.argmax(axis=1)]
-    for place, name in enumerate(data.classes):
-        table[f"p_{name}"] = values[:, place]
+    folder: Path, data: FERDataModule, fold: Fold, ids: tuple[str, ...], found: torch.Tensor, classes: list[str],
+    targets: list[str],
+) -> None:  # fmt: skip
+    found = found.double().numpy()
+    rows = data.rows(ids)
+    table = pd.DataFrame({"sample_id": list(ids), "fold": fold.name})
+    if classes:
+        table["label"] = rows["label"].tolist()
+        table["predicted"] = np.array(classes)[found[:, : len(classes)].argmax(axis=1)]
+    for place, name in enumerate(classes):
+        table[f"p_{name}"] = found[:, place]
+    for name in targets:
+        table[name] = rows[name].astype(float).tolist()
+    for place, name in enumerate(targets, start=len(classes)):
+        table[f"predicted_{name}"] = found[:, place]
     write_atomically(folder / f"{fold.name}.csv", table.to_csv(index=False, float_format="%.8f", lineterminator="\n"))
+
+
+def _write_arrays(
+    folder: Path, fold: Fold, found: np.ndarray, classes: list[str], targets: list[str], **more: np.ndarray
+) -> None:
+    """What is predicted of the test samples in every view or epoch, so that a reader can look at it in another way."""
+    arrays = {"sample_id": np.array(fold.test)} | more
+    arrays |= {"probabilities": found[..., : len(classes)]} if classes else {}
+    arrays |= {"values": found[..., len(classes) :]} if targets else {}
+    write_atomically(folder / f"{fold.name}.npz", lambda file: np.savez(file, **arrays))
 
 
 def _write_curves(out: Path, fold: Fold, history: list[dict[str, float]]) -> None:

@@ -12,6 +12,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from fer_lightning.data.datamodule import FERDataModule
+from fer_lightning.data.manifest import load, save
 from fer_lightning.errors import FERError
 from fer_lightning.functional.folds import Fold
 from fer_lightning.memory import keep_freed_memory
@@ -64,7 +65,10 @@ def _run_side_by_side(cfg, data, todo, out: Path, workers: int, progress: FoldPr
         work.put(fold)
     for _ in range(workers):
         work.put(None)
-    job = (OmegaConf.to_container(cfg, resolve=True), data.manifest, data.cache.folder.parent, out, workers)
+    # A file that all workers map: sent to them, a manifest of millions of rows would stand in memory once for each.
+    file = out / f".manifest-{os.getpid()}.arrow"
+    save(data.manifest, file)
+    job = (OmegaConf.to_container(cfg, resolve=True), file, data.cache.folder.parent, out, workers)
     processes = [context.Process(target=_worker, args=(*job, work, told), daemon=True) for _ in range(workers)]
     for process in processes:
         process.start()
@@ -74,6 +78,7 @@ def _run_side_by_side(cfg, data, todo, out: Path, workers: int, progress: FoldPr
         for process in processes:
             process.terminate()
             process.join()
+        file.unlink()
 
 
 def _listen(told: Any, processes: list, progress: FoldProgress, open_folds: set[str]) -> None:
@@ -98,7 +103,7 @@ def _listen(told: Any, processes: list, progress: FoldProgress, open_folds: set[
             raise content
 
 
-def _worker(config: dict, manifest, cache_dir: Path, out: Path, workers: int, work: Any, told: Any) -> None:
+def _worker(config: dict, manifest: Path, cache_dir: Path, out: Path, workers: int, work: Any, told: Any) -> None:
     from hydra.utils import instantiate
 
     from fer_lightning.resolvers import register
@@ -108,7 +113,7 @@ def _worker(config: dict, manifest, cache_dir: Path, out: Path, workers: int, wo
     _use_processor(cfg, workers)
     try:
         data: FERDataModule = instantiate(cfg.data)
-        data.manifest = manifest
+        data.manifest = load(manifest)
         data.prepare(cache_dir)
         aside = []
         while (fold := work.get()) is not None:

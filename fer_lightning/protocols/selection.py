@@ -16,6 +16,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from torch.utils.data import DataLoader
 
 from fer_lightning.data.dataset import to_device
+from fer_lightning.errors import ConfigError
 
 RULES = ("last", "inner_val", "oracle_test")
 
@@ -37,6 +38,9 @@ class BestValidationEpoch(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
         line = task.history[-1]
+        if self.metric not in line:
+            known = [name for name in line if name.startswith("val_")]
+            raise ConfigError(f"protocol.metric={self.metric!r} is no figure of this task; choose one of {known}")
         value = self.sign * line[self.metric]
         if value > self.best:
             self.best, self.epoch = value, line["epoch"]
@@ -82,15 +86,26 @@ class TestEveryEpoch(pl.Callback):
 
 
 @torch.inference_mode()
-def probabilities(task: pl.LightningModule, loader: DataLoader) -> torch.Tensor:
-    """Class probabilities ``(n, C)``, on the CPU, of all samples of a loader, in evaluation mode.
+def view_probabilities(task: pl.LightningModule, loader: DataLoader) -> torch.Tensor:
+    """Class probabilities ``(n, K, C)``, on the CPU, of all samples of a loader, in evaluation mode.
 
-    The network's mode is put back afterwards, so training goes on as if nobody had looked.
+    A task with continuous values gives those instead, ``(n, K, T)``, one with both the two side by side.
+    K is the number of views that the loader makes of a sample, 1 without. The network's mode is put back afterwards,
+    so training goes on as if nobody had looked.
     """
     training = task.net.training
-    task.net.eval()
+    task.eval()
     parts = []
     for batch in loader:
-        parts.append(task.predict_step(to_device(batch, task.device), 0).cpu())
-    task.net.train(training)
+        batch = to_device(batch, task.device)
+        views = batch["input"].shape[1] if loader.dataset.views else 1
+        inputs = batch["input"].flatten(0, 1) if loader.dataset.views else batch["input"]
+        found = task.predict_step(batch | {"input": inputs}, 0)
+        parts.append(found.unflatten(0, (-1, views)).cpu())
+    task.train(training)  # the task, not its network: frozen parts stay as they are
     return torch.cat(parts)
+
+
+def probabilities(task: pl.LightningModule, loader: DataLoader) -> torch.Tensor:
+    """The mean over views of `view_probabilities`, ``(n, C)``."""
+    return view_probabilities(task, loader).mean(dim=1)

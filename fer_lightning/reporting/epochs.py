@@ -1,6 +1,6 @@
-"""The test probabilities of every recorded epoch of a run with selection=oracle_test.
+"""What was predicted of the test samples in every recorded epoch of a run with selection=oracle_test.
 
-They serve two ends: to check that the published predictions are those of the oracle's epoch, and to say what
+It serves two ends: to check that the published predictions are those of the oracle's epoch, and to say what
 the same training scores at its last epoch.
 """
 
@@ -13,22 +13,32 @@ import numpy as np
 import pandas as pd
 
 from fer_lightning.errors import PoolError
+from fer_lightning.functional.continuous import best_epoch
 from fer_lightning.functional.selection import oracle_epoch
-from fer_lightning.reporting.pool import SUM_TOLERANCE, Pool, probability_columns
+from fer_lightning.reporting.pool import SUM_TOLERANCE, Pool, probability_columns, value_columns
 
 
 @dataclass(frozen=True)
 class Epochs:
-    """One fold: sample ids ``(n,)``, epochs ``(E,)``, probabilities ``(E, n, C)``, true indices ``(n,)``."""
+    """One fold.
+
+    Attributes:
+        sample_id: ``(n,)``.
+        epoch: their numbers, ``(E,)``.
+        probabilities: ``(E, n, C)``; C is 0 in a run without classes.
+        values: ``(E, n, T)``; T is 0 in a run without continuous values.
+        target: true class indices, ``(n,)``; -1 without a label.
+    """
 
     sample_id: np.ndarray
     epoch: np.ndarray
     probabilities: np.ndarray
+    values: np.ndarray
     target: np.ndarray
 
 
 def read_epochs(pool: Pool) -> dict[str, Epochs]:
-    """Probabilities of all recorded epochs, by fold.
+    """Predictions of all recorded epochs, by fold.
 
     Raises:
         PoolError: when a file is missing or broken, or when the predictions of a fold are not those of its
@@ -40,37 +50,45 @@ def read_epochs(pool: Pool) -> dict[str, Epochs]:
 def _read_fold(pool: Pool, meta: dict[str, Any]) -> Epochs:
     path = pool.folder / "epochs" / f"{meta['fold']}.npz"
     rows = pool.table[pool.table["fold"] == meta["fold"]].set_index("sample_id")
-    sample_id, epoch, probabilities = _arrays(path, meta["fold"])
-    expected = (len(epoch), len(rows), len(pool.classes))
-    if sorted(sample_id) != sorted(rows.index) or probabilities.shape != expected or not len(epoch):
-        raise PoolError(
-            f"{path}: expected probabilities {expected} of the {len(rows)} samples of "
-            f"predictions/{meta['fold']}.csv, found {probabilities.shape} of {len(sample_id)} samples"
-        )
+    columns = {"probabilities": probability_columns(pool.classes), "values": value_columns(pool.targets)}
+    sample_id, epoch, found = _arrays(path, meta["fold"], [name for name in columns if columns[name]])
+    for name in columns:
+        expected = (len(epoch), len(rows), len(columns[name]))
+        found.setdefault(name, np.zeros(expected))
+        if sorted(sample_id) != sorted(rows.index) or found[name].shape != expected or not len(epoch):
+            raise PoolError(
+                f"{path}: expected {name} {expected} of the {len(rows)} samples of "
+                f"predictions/{meta['fold']}.csv, found {found[name].shape} of {len(sample_id)} samples"
+            )
     rows = rows.loc[sample_id]
-    target = pd.Index(pool.classes).get_indexer(rows["label"])
-    best = oracle_epoch(probabilities, target)
+    if pool.classes:
+        target = pd.Index(pool.classes).get_indexer(rows["label"])
+        best, rule = oracle_epoch(found["probabilities"], target), "the most hits"
+    else:
+        target = np.full(len(rows), -1)
+        best, rule = best_epoch(found["values"], rows[pool.targets].to_numpy(dtype=float)), "the highest CCC"
     if epoch[best] != meta["epoch"]:
         raise PoolError(
-            f"{path}: the epoch with the most hits is {epoch[best]}, but predictions/{meta['fold']}.json "
+            f"{path}: the epoch with {rule} is {epoch[best]}, but predictions/{meta['fold']}.json "
             f"names epoch {meta['epoch']}; both files must come from one run"
         )
-    gap = np.abs(rows[probability_columns(pool.classes)].to_numpy(dtype=float) - probabilities[best]).max()
-    if not gap <= SUM_TOLERANCE:
-        raise PoolError(
-            f"{path}: probabilities of epoch {meta['epoch']} differ from predictions/{meta['fold']}.csv "
-            f"by up to {gap:.2g}; both files must come from one run"
-        )
-    return Epochs(sample_id, epoch, probabilities, target)
+    for name in columns:
+        gap = np.abs(rows[columns[name]].to_numpy(dtype=float) - found[name][best]).max(initial=0.0)
+        if not gap <= SUM_TOLERANCE:
+            raise PoolError(
+                f"{path}: {name} of epoch {meta['epoch']} differ from predictions/{meta['fold']}.csv "
+                f"by up to {gap:.2g}; both files must come from one run"
+            )
+    return Epochs(sample_id, epoch, found["probabilities"], found["values"], target)
 
 
-def _arrays(path: Path, fold: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _arrays(path: Path, fold: str, names: list[str]) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     remedy = f"Remove predictions/{fold}.csv and run the same command again: only this fold is run"
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return arrays["sample_id"], arrays["epoch"], arrays["probabilities"]
+            return arrays["sample_id"], arrays["epoch"], {name: arrays[name] for name in names}
     except FileNotFoundError as error:
         raise PoolError(f"{path}: not found, but selection=oracle_test records all epochs. {remedy}") from error
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-        wanted = "expected the arrays sample_id, epoch, probabilities"
+        wanted = f"expected the arrays {', '.join(['sample_id', 'epoch', *names])}"
         raise PoolError(f"{path}: {wanted} ({error}). {remedy}") from error

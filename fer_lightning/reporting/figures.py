@@ -1,4 +1,4 @@
-"""The two pictures of a run: what is taken for what, and how the folds learned."""
+"""The pictures of a run: what is taken for what, how values agree, and how the folds learned."""
 
 from functools import reduce
 from io import BytesIO
@@ -13,24 +13,29 @@ from matplotlib.ticker import MaxNLocator
 
 from fer_lightning.errors import PoolError
 from fer_lightning.files import write_atomically
-from fer_lightning.functional import metrics
-from fer_lightning.functional.folds import natural
+from fer_lightning.functional import continuous, metrics
+from fer_lightning.functional.frames import natural_key
 from fer_lightning.reporting.epochs import Epochs, read_epochs
 from fer_lightning.reporting.pool import Pool, read_pool
 
 #: Okabe and Ito: told apart by colour-blind readers too.
 TRAIN, VAL, TEST = "#0072B2", "#E69F00", "#D55E00"
+TRAIN_CCC, VAL_CCC = "#56B4E9", "#CC79A7"
 
 
 def write_figures(folder: Path) -> list[Path]:
-    """Draw ``figures/confusion_matrix.png`` and, where the run kept curves, ``figures/learning_curves.png``.
+    """Draw, in ``figures/``, ``confusion_matrix.png`` of classes, ``agreement.png`` of values, ``learning_curves.png``.
+
+    The last where the run kept curves.
 
     Raises:
         PoolError: the run is incomplete or contradicts itself.
         StorageError: a file could not be written.
     """
     pool = read_pool(folder)
-    figures = {"confusion_matrix": confusion_figure(pool)}
+    figures = {"confusion_matrix": confusion_figure(pool.labelled())} if pool.classes else {}
+    if pool.targets:
+        figures["agreement"] = agreement_figure(pool)
     curves = _read_curves(pool)
     if curves is not None:
         epochs = read_epochs(pool) if pool.selection == "oracle_test" else {}
@@ -64,12 +69,30 @@ def confusion_figure(pool: Pool) -> Figure:
     return figure
 
 
+def agreement_figure(pool: Pool) -> Figure:
+    """True against predicted value, one picture for each; the darker, the more samples."""
+    columns = len(pool.targets)
+    figure = Figure(figsize=(4.6 * columns + 0.6, 4.9), layout="constrained")
+    for axes, name in zip(figure.subplots(1, columns, squeeze=False)[0], pool.targets, strict=True):
+        rows = pool.table[pool.table[name].notna()]
+        x, y = rows[name].to_numpy(), rows[f"predicted_{name}"].to_numpy()
+        shades = axes.hexbin(x, y, gridsize=30, extent=(-1, 1, -1, 1), bins="log", mincnt=1, cmap="viridis_r")
+        axes.plot([-1, 1], [-1, 1], color=TEST, linewidth=1)
+        found = continuous.ccc(continuous.terms(x[:, None], y[:, None]).sum(axis=0))[0]
+        axes.set(xlabel=f"{name}, annotated", ylabel=f"{name}, predicted", title=f"{name}: CCC {found:.3f}")
+        axes.set(aspect="equal", xlim=(-1.05, 1.05))
+        figure.colorbar(shades, ax=axes, label="samples", fraction=0.046, pad=0.03)
+    _title(figure, pool, f"n = {len(pool.table)}")
+    return figure
+
+
 def curves_figure(pool: Pool, curves: pd.DataFrame, epochs: dict[str, Epochs]) -> Figure:
-    """Loss (left), accuracy and UF1 (right) over the epochs: a thin line per fold, a thick one for the mean.
+    """Loss (left), accuracy, UF1 and CCC (right) over the epochs: a thin line per fold, a thick one for the mean.
 
     Args:
         pool: for the title.
-        curves: columns fold, epoch, train_loss and, where present, train_accuracy, val_loss, val_uf1.
+        curves: columns fold, epoch, train_loss and, where present, train_accuracy, train_ccc, val_loss, val_uf1,
+            val_ccc.
         epochs: test probabilities by fold; drawn for selection=oracle_test only, and labelled as a leak.
     """
     figure = Figure(figsize=(10, 4.2), layout="constrained")
@@ -78,10 +101,13 @@ def curves_figure(pool: Pool, curves: pd.DataFrame, epochs: dict[str, Epochs]) -
     _lines(left, curves, "val_loss", VAL, "validation")
     _lines(right, curves, "train_accuracy", TRAIN, "train accuracy")
     _lines(right, curves, "val_uf1", VAL, "validation UF1")
-    if epochs:
-        _oracle_lines(right, pool, epochs)
+    _lines(right, curves, "train_ccc", TRAIN_CCC, "train CCC")
+    _lines(right, curves, "val_ccc", VAL_CCC, "validation CCC")
+    if epochs and pool.classes:
+        _oracle_lines(right, pool.labelled(), epochs)
     left.set(ylabel="loss", ylim=(0, None))
-    right.set(ylabel="accuracy, UF1", ylim=(-0.02, 1.02))
+    measures = ["accuracy", "UF1"] * bool(pool.classes) + ["CCC"] * bool(pool.targets)
+    right.set(ylabel=", ".join(measures), ylim=(None if pool.targets else -0.02, 1.02))
     for axes in (left, right):
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -116,9 +142,10 @@ def _oracle_lines(axes: Axes, pool: Pool, epochs: dict[str, Epochs]) -> None:
     common = reduce(np.intersect1d, [fold.epoch for fold in epochs.values()])
     counts = np.zeros((len(common), len(pool.classes), len(pool.classes)), dtype=np.int64)
     for fold in epochs.values():
-        predicted = fold.probabilities[np.isin(fold.epoch, common)].argmax(axis=-1)
+        known = fold.target >= 0
+        predicted = fold.probabilities[np.isin(fold.epoch, common)][:, known].argmax(axis=-1)
         rows = np.arange(len(common))[:, None]
-        np.add.at(counts, (rows, fold.target[None, :], predicted), 1)
+        np.add.at(counts, (rows, fold.target[None, known], predicted), 1)
     label = "test UF1, pooled, one epoch for all folds (oracle: leaky)"
     axes.plot(common, metrics.uf1(counts), color=TEST, linewidth=1.5, label=label)
     best = metrics.uf1(metrics.confusion(pool.indices("label"), pool.indices("predicted"), len(pool.classes)))
@@ -135,7 +162,7 @@ def _title(figure: Figure, pool: Pool, second: str) -> None:
 
 def _read_curves(pool: Pool) -> pd.DataFrame | None:
     tables = []
-    for file in sorted((pool.folder / "curves").glob("[!.]*.csv"), key=lambda file: natural(file.stem)):
+    for file in sorted((pool.folder / "curves").glob("[!.]*.csv"), key=lambda file: natural_key(file.stem)):
         rows = pd.read_csv(file)
         if "epoch" not in rows:
             raise PoolError(f"{file}: expected a column 'epoch', found {list(rows.columns)}; remove this file")

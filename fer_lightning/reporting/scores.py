@@ -11,6 +11,7 @@ import pandas as pd
 from fer_lightning.files import write_atomically
 from fer_lightning.functional import metrics
 from fer_lightning.functional.stats import bootstrap, wilson
+from fer_lightning.reporting.agreement import score_values
 from fer_lightning.reporting.epochs import read_epochs
 from fer_lightning.reporting.pool import Pool, read_pool
 
@@ -47,27 +48,48 @@ def score(pool: Pool) -> dict[str, Any]:
         and `interval`, the sentence that says how they were made; per_class, confusion (rows true); parts
         (by source data set, for composites); validation (hold-out runs that chose by it); honest
         (selection=oracle_test: what the last epoch scores and by how much the oracle exceeds it);
-        synthetic, versions, device, seconds.
+        synthetic, versions, device, seconds. A run that predicts continuous values has the figures of
+        `agreement.score_values` in their place; one that predicts both has them as `continuous` behind honest, and
+        the figures of the classes are of the labelled samples.
     """
-    figures = _figures(pool.table, pool.classes)
-    return {
-        "samples": figures.pop("samples"),
-        "folds": figures.pop("folds"),
-        "classes": pool.classes,
-        "selection": pool.selection,
-        "seed": pool.seed,
-        **{name: figures[name] for name in SCORES},
-        **{f"{name}_ci95": figures[f"{name}_ci95"] for name in WITH_INTERVAL},
-        "interval": _interval_sentence(pool.table),
-        "per_class": figures["per_class"],
-        "confusion": figures["confusion"],
-        "parts": _parts(pool),
-        "validation": _validation(pool),
-        "honest": _honest(pool, figures),
+    run = {"selection": pool.selection, "seed": pool.seed}
+    made = {
         "synthetic": pool.synthetic,
         "versions": _distinct([fold["versions"] for fold in pool.folds]),
         "device": _distinct([fold["device"] for fold in pool.folds]),
         "seconds": float(sum(fold["seconds"] for fold in pool.folds)),
+    }
+    if not pool.classes:
+        figures = score_values(pool)
+        first = {name: figures.pop(name) for name in ("samples", "folds", "targets")}
+        return first | run | figures | made
+    both = {"continuous": score_values(pool)} if pool.targets else {}
+    return _score_classes(pool, run) | both | made
+
+
+def objective(scores: dict[str, Any]) -> float:
+    """The figure that a sweep maximises: UF1 of classes, CCC of values, of both the mean of the two."""
+    blocks = scores | {"ccc": scores["continuous"]["ccc"]} if "continuous" in scores else scores
+    found = [blocks[name] for name in ("uf1", "ccc") if name in blocks]
+    return sum(found) / len(found)
+
+
+def _score_classes(pool: Pool, run: dict[str, Any]) -> dict[str, Any]:
+    labelled = pool.labelled()
+    figures = _figures(labelled.table, pool.classes)
+    return {
+        "samples": figures.pop("samples"),
+        "folds": figures.pop("folds"),
+        "classes": pool.classes,
+        **run,
+        **{name: figures[name] for name in SCORES},
+        **{f"{name}_ci95": figures[f"{name}_ci95"] for name in WITH_INTERVAL},
+        "interval": _interval_sentence(labelled.table),
+        "per_class": figures["per_class"],
+        "confusion": figures["confusion"],
+        "parts": _parts(labelled),
+        "validation": _validation(labelled),
+        "honest": _honest(pool, labelled.table, figures),
     }
 
 
@@ -132,7 +154,7 @@ def _validation(pool: Pool) -> dict[str, Any] | None:
     return {name: figures[name] for name in ("samples", "accuracy", "uf1", "uar", "accuracy_ci95")}
 
 
-def _honest(pool: Pool, oracle: dict[str, Any]) -> dict[str, Any] | None:
+def _honest(pool: Pool, table: pd.DataFrame, oracle: dict[str, Any]) -> dict[str, Any] | None:
     """What the training scores that the oracle chose from, at the last recorded epoch of each fold."""
     if pool.selection != "oracle_test":
         return None
@@ -141,7 +163,7 @@ def _honest(pool: Pool, oracle: dict[str, Any]) -> dict[str, Any] | None:
         for epochs in read_epochs(pool).values()
         for sample, index in zip(epochs.sample_id, epochs.probabilities[-1].argmax(axis=1), strict=True)
     }
-    table = pool.table.assign(predicted=pool.table["sample_id"].map(predicted))
+    table = table.assign(predicted=table["sample_id"].map(predicted))
     figures = _figures(table, pool.classes)
     gaps = {f"oracle_gap_{name}": oracle[name] - figures[name] for name in WITH_INTERVAL}
     return figures | gaps

@@ -1,5 +1,6 @@
 """The table that a finished run prints in the terminal."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,20 @@ def print_scores(scores: dict[str, Any], folder: Path, console: Console | None =
     plain = {"markup": False, "highlight": False, "soft_wrap": True}
     folds = f"{scores['folds']} fold{'s' if scores['folds'] > 1 else ''}"
     console.print(f"{folder}  ({folds}, seed {scores['seed']})", **plain)
-    console.print(scores_table(scores))
     notes = [SELECTION.get(scores["selection"], f"selection: {scores['selection']}")]
-    if scores["honest"]:
-        gap = scores["honest"]
-        notes.append(f"Gained by the leak: UF1 {gap['oracle_gap_uf1']:+.3f}, UAR {gap['oracle_gap_uar']:+.3f}.")
-    notes.append(f"Intervals: {scores['interval']}")
+    values = scores.get("continuous", scores if "targets" in scores else None)
+    for block in (scores if "classes" in scores else None, values):
+        if block is None:
+            continue
+        console.print(values_table(block, scores["selection"]) if block is values else scores_table(block))
+        if block["honest"]:
+            gap = block["honest"]
+            gained = [("UF1", "oracle_gap_uf1"), ("UAR", "oracle_gap_uar"), ("CCC", "oracle_gap_ccc")]
+            found = [f"{name} {gap[key]:+.3f}" for name, key in gained if key in gap]
+            notes.append(f"Gained by the leak: {', '.join(found)}.")
+        notes.append(f"Intervals: {block['interval']}")
     notes += [SYNTHETIC] if scores["synthetic"] else []
-    for note in notes:
+    for note in dict.fromkeys(notes):
         console.print(note, **plain)
 
 
@@ -42,18 +49,35 @@ def scores_table(scores: dict[str, Any]) -> Table:
 
     Intervals stand below their score, so that the table fits into 80 columns.
     """
+    headers = ("n", "UF1", "UAR", "accuracy", "weighted\nF1", "MCC", "accuracy,\none vs rest")
+    return _table(scores, headers, scores["selection"], _cells)
+
+
+def values_table(scores: dict[str, Any], selection: str) -> Table:
+    """The same rows for continuous values: the mean over the values, then the CCC of each."""
+    headers = ("n", "CCC", *(f"CCC\n{target}" for target in scores["targets"]), "RMSE", "MAE", "SAGR")
+    columns = ("ccc", *(f"ccc_{target}" for target in scores["targets"]), "rmse")
+
+    def cells(figures: dict[str, Any]) -> list[str]:
+        plain = [_number(figures[name]) for name in ("mae", "sagr")]
+        return [str(figures["samples"]), *(_with_interval(figures, name) for name in columns), *plain]
+
+    return _table(scores, headers, selection, cells)
+
+
+def _table(scores: dict[str, Any], headers: Sequence[str], selection: str, cells: Callable[[dict], list[str]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     table.add_column("", overflow="fold")
-    for header in ("n", "UF1", "UAR", "accuracy", "weighted\nF1", "MCC", "accuracy,\none vs rest"):
+    for header in headers:
         table.add_column(header, justify="right", overflow="fold")
-    mark = f" {DAGGER}" if scores["selection"] == "oracle_test" else ""
-    table.add_row(f"all{mark}", *_cells(scores))
+    mark = f" {DAGGER}" if selection == "oracle_test" else ""
+    table.add_row(f"all{mark}", *cells(scores))
     if scores["honest"]:
-        table.add_row("last epoch", *_cells(scores["honest"]))
+        table.add_row("last epoch", *cells(scores["honest"]))
     for name, part in scores["parts"].items():
-        table.add_row(f"{name}{mark}", *_cells(part))
+        table.add_row(f"{name}{mark}", *cells(part))
     if scores["validation"]:
-        table.add_row("validation", *_cells(scores["validation"]))
+        table.add_row("validation", *cells(scores["validation"]))
     return table
 
 
@@ -76,5 +100,5 @@ def _with_interval(figures: dict[str, Any], name: str) -> str:
 
 
 def _short(value: float) -> str:
-    """Four signs for a value in ``[0, 1]``: ``.735``, ``1.00``."""
-    return f"{value:.3f}".removeprefix("0")[:4]
+    """Four signs for a value in ``[0, 1]``: ``.735``, ``1.00``; one more for the minus of a CCC."""
+    return ("-" if value < 0 else "") + f"{abs(value):.3f}".removeprefix("0")[:4]

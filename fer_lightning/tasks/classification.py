@@ -1,33 +1,28 @@
 """One LightningModule for every network that names one of C expressions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from fer_lightning.errors import ConfigError
 from fer_lightning.functional.metrics import accuracy, confusion, uf1
+from fer_lightning.tasks.training import Task
 
 
-class ClassificationTask(pl.LightningModule):
-    """Train a network to name one of C classes; keep one line of curves per epoch.
-
-    Nothing here is a published number: those come from prediction files (`reporting`).
+class ClassificationTask(Task):
+    """Train a network to name one of C classes.
 
     Args:
         net: input ``(N, C, H, W)`` to logits ``(N, num_classes)``.
         loss: ``(logits, labels) -> scalar``.
-        optimizer: parameters -> optimizer (a partial).
-        scheduler: mapping with `scheduler` (a partial: optimizer -> scheduler, or null), `interval`
-            (`epoch` or `step`), optionally `total_steps: true` when it wants to know the number of steps, and
-            `monitor`, a key of the history lines, when it follows one.
+        optimizer, scheduler, freeze, lr_factor: see `Task`.
         num_classes: size of the output.
+        soft_target: train on ``batch["target"]``, a distribution over the classes (the shares of votes), instead of
+            the label. Validation and scores use the label.
 
     Attributes:
-        history: one dict per finished epoch: epoch (1-based), lr, train_loss, train_accuracy and, where the
-            fold has validation samples, val_loss, val_accuracy, val_uf1.
+        history: see `Task`; train_accuracy and, where the fold has validation samples, val_loss, val_accuracy, val_uf1.
     """
 
     def __init__(
@@ -37,21 +32,18 @@ class ClassificationTask(pl.LightningModule):
         optimizer: Callable[..., torch.optim.Optimizer],
         scheduler: dict[str, Any],
         num_classes: int,
+        soft_target: bool = False,
+        freeze: Sequence[str] = (),
+        lr_factor: Mapping[str, float] | None = None,
     ) -> None:
-        super().__init__()
-        self.net, self.loss = net, loss
-        self.make_optimizer, self.scheduler = optimizer, scheduler
-        self.num_classes = num_classes
-        self.history: list[dict[str, float]] = []
+        super().__init__(net, optimizer, scheduler, freeze, lr_factor)
+        self.loss, self.num_classes, self.soft_target = loss, num_classes, soft_target
         self._seen: list[tuple[Tensor, Tensor, int]] = []
         self._val: list[tuple[Tensor, Tensor]] = []
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.net(inputs)
-
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         logits, labels = self.net(batch["input"]), batch["label"]
-        loss = self.loss(logits, labels)
+        loss = self.loss(logits, batch["target"] if self.soft_target else labels)
         with torch.no_grad():
             self._seen.append((loss.detach(), (logits.argmax(dim=1) == labels).sum(), len(labels)))
         return loss
@@ -68,54 +60,22 @@ class ClassificationTask(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         self._val.clear()
 
-    def on_train_epoch_end(self) -> None:
+    def training_line(self) -> dict[str, float]:
         count = sum(n for *_, n in self._seen)
-        line = {
-            "epoch": self.current_epoch + 1,
-            "lr": self.trainer.optimizers[0].param_groups[0]["lr"],
+        return {
             "train_loss": sum(float(loss) * n for loss, _, n in self._seen) / count,
             "train_accuracy": sum(int(hits) for _, hits, _ in self._seen) / count,
         }
-        if self._val:
-            line |= self._validation_line()
-        if not torch.isfinite(torch.tensor(line["train_loss"])):
-            raise ConfigError(
-                f"the training loss is {line['train_loss']} in epoch {line['epoch']}: training has diverged. "
-                f"Lower optimizer.lr (now {line['lr']:g}) or set trainer.gradient_clip_val."
-            )
-        self.history.append(line)
-        self._report(line)
 
-    def _validation_line(self) -> dict[str, float]:
-        logits = torch.cat([part for part, _ in self._val])
-        labels = torch.cat([part for _, part in self._val])
-        counts = confusion(labels.cpu().numpy(), logits.argmax(dim=1).cpu().numpy(), self.num_classes)
+    def validation_line(self) -> dict[str, float]:
+        if not self._val:
+            return {}
+        logits, labels = (torch.cat(parts) for parts in zip(*self._val, strict=True))
         loss = nn.functional.cross_entropy(logits, labels)
-        return {"val_loss": float(loss), "val_accuracy": accuracy(counts), "val_uf1": uf1(counts)}
+        return {"val_loss": float(loss)} | class_figures(logits, labels, self.num_classes)
 
-    def _report(self, line: dict[str, float]) -> None:
-        # `self.log` costs about as much as a training step of a small network, so it is used only when
-        # somebody reads it: a logger, or a scheduler that follows a metric.
-        if self.trainer.loggers or self.scheduler.get("monitor"):
-            self.log_dict({name: value for name, value in line.items() if name != "epoch"})
 
-    def on_save_checkpoint(self, checkpoint: dict) -> None:
-        checkpoint["history"] = self.history
-
-    def on_load_checkpoint(self, checkpoint: dict) -> None:
-        self.history = checkpoint["history"]
-
-    def configure_optimizers(self) -> dict | torch.optim.Optimizer:
-        optimizer = self.make_optimizer(self.net.parameters())
-        if self.scheduler.get("scheduler") is None:
-            return optimizer
-        steps = {}
-        if self.scheduler.get("total_steps"):
-            steps = {"total_steps": int(self.trainer.estimated_stepping_batches)}
-        entry = {
-            "scheduler": self.scheduler["scheduler"](optimizer, **steps),
-            "interval": self.scheduler["interval"],
-        }
-        if self.scheduler.get("monitor"):
-            entry["monitor"] = self.scheduler["monitor"]
-        return {"optimizer": optimizer, "lr_scheduler": entry}
+def class_figures(logits: Tensor, labels: Tensor, num_classes: int) -> dict[str, float]:
+    """val_accuracy and val_uf1 of logits ``(n, C)`` and labels ``(n,)``."""
+    counts = confusion(labels.cpu().numpy(), logits.argmax(dim=1).cpu().numpy(), num_classes)
+    return {"val_accuracy": accuracy(counts), "val_uf1": uf1(counts)}

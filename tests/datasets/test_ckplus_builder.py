@@ -61,9 +61,7 @@ def test_the_first_frame_may_be_a_neutral_face(tiny):
 
 def test_tiny_faces_can_be_told_apart(tiny):
     manifest = ckplus.build_manifest(tiny)
-    pixels = (
-        np.stack(list(Face(interpolation="area").make(tiny, manifest))).reshape(len(manifest), -1).astype(float)
-    )
+    pixels = np.stack(list(Face(interpolation="area").make(tiny, manifest))).reshape(len(manifest), -1).astype(float)
     train, labels = (manifest["subject"] < "S013").to_numpy(), manifest["label"].to_numpy()
     means = np.stack([pixels[train & (labels == name)].mean(axis=0) for name in ckplus.EMOTIONS])
     nearest = ((pixels[~train][:, None] - means) ** 2).sum(axis=2).argmin(axis=1)
