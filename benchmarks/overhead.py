@@ -24,6 +24,7 @@ from hydra.utils import instantiate
 from fer_lightning.data.cache import Cache
 from fer_lightning.functional.folds import Fold
 from fer_lightning.memory import keep_freed_memory
+from fer_lightning.network import build_network
 from fer_lightning.protocols.fold import run_fold
 from fer_lightning.resolvers import register
 
@@ -44,7 +45,7 @@ def bare(epochs: int) -> float:
     keep_freed_memory()  # both ways: what is compared is the framework, not the allocator
     torch.manual_seed(0)
     cfg = config(epochs)
-    net, loss = instantiate(cfg.model), torch.nn.CrossEntropyLoss()
+    net, loss = build_network(cfg), torch.nn.CrossEntropyLoss()
     optimizer = instantiate(cfg.optimizer)(net.parameters())
     inputs = torch.randint(0, 256, (SAMPLES - TESTED, 3, 28, 28)).float()
     labels = torch.randint(0, 3, (SAMPLES - TESTED,))

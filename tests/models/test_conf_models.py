@@ -7,6 +7,7 @@ at `needs.min_size` (the large ones have one, so that this stays quick), else at
 import inspect
 from pathlib import Path
 
+import onnxruntime
 import pytest
 import torch
 from hydra.utils import get_object, instantiate
@@ -25,6 +26,26 @@ CLASSES = [
 #: What data sets hold (`data.kind`); a clip has one axis more than its picture, `(C, T, H, W)`.
 KINDS = {"face", "flow", "pose", "face_clip", "pose_clip"}
 CHANCE = {"random_guess"}  # its output is meant to differ from call to call
+#: Batch norm of one value per channel is undefined. These pool to 1x1 maps, or have batch norms in a dense head ...
+PAIRS = {
+    "bam_resnet50", "camnet",
+    "efficientnetv2_s_spinal", "vggprogressivespinalnet", "vggspinalnet", "vit_l32_spinal",
+}  # fmt: skip
+#: ... and these end in 1x1 maps at the small size of these tests, not at the size they are trained with.
+PAIRS_WHEN_SMALL = {
+    "arch1", "arch3", "cbam_resnet50", "densenet121", "resmasking", "resnet34", "resnet50", "senet50", "seresnet34",
+    "seresnext101",
+}  # fmt: skip
+RECURRENT = {"gru_face", "gru_pose"}  # torch.compile leaves GRUs to their own kernels
+#: One of each kind; the rest takes minutes: `python -m pytest -m full`.
+COMPILED = ["ststnet", "arch1", "vggspinalnet"]
+EXPORTED = [*COMPILED, "dspp", "resnet18", "keypoint_ann", "gru_pose", "frame_transformer_pose", "stgcn"]
+
+
+def some(names: list[str], left_out: set[str]) -> list:
+    """`names` as they are, all others of `NAMES` for `-m full` only."""
+    others = [name for name in NAMES if name not in {*names, *left_out}]
+    return [*names, *(pytest.param(name, marks=pytest.mark.full) for name in others)]
 
 
 def load(name: str) -> DictConfig:
@@ -33,7 +54,8 @@ def load(name: str) -> DictConfig:
     cfg = OmegaConf.load(FOLDER / f"{name}.yaml")
     cfg.model.update(cfg.needs.get("small") or {})  # what makes a network of gigabytes testable
     paper = cfg.get("paper", {})
-    channels = cfg.needs.get("channels") or paper.get("flow_channels") or paper.get("face_channels") or ["gray"]
+    channels = [paper.get(f"{kind}_channels") for kind in ("flow", "face", "pose")]
+    channels = next(filter(None, [cfg.needs.get("channels"), *channels]), ["gray"])
     cfg.data = {"channels": channels, "classes": CLASSES}
     return cfg
 
@@ -111,3 +133,50 @@ def test_one_pixel_less_than_the_smallest_size_is_refused(name):
     net, x = build(name)
     with pytest.raises(ValueError, match=r"at least|next size"):
         net.eval()(x[..., 1:, 1:])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_batch_of_one_trains_unless_a_batch_norm_sees_one_value(name):
+    net, x = build(name, batch=1)
+    if name in PAIRS | PAIRS_WHEN_SMALL:
+        with pytest.raises(ValueError, match="more than 1 value per channel"):
+            net.train()(x)
+    else:
+        net.train()(x).sum().backward()
+        assert all(parameter.grad.isfinite().all() for parameter in net.parameters())
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in CHANCE])
+def test_bfloat16_and_channels_last_give_the_same_scores_within_their_precision(name):
+    net, x = build(name)
+    with torch.inference_mode():
+        expected = net.eval()(x)
+        if x.ndim == 4:
+            net, x = net.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
+            assert torch.allclose(net(x), expected, atol=1e-5)
+    with torch.autocast("cpu", torch.bfloat16):
+        scores = net(x)
+        assert (scores - expected).abs().max() < 0.1 * expected.abs().max()  # 8 bits, in up to 121 layers
+        net.train()(x).float().sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in net.parameters())
+
+
+@pytest.mark.parametrize("name", some(COMPILED, CHANCE | RECURRENT))
+def test_compiled_in_one_graph_it_gives_the_same_scores(name):
+    net, x = build(name)
+    torch.compiler.reset()
+    with torch.no_grad():
+        expected = net.eval()(x)
+        found = torch.compile(net, backend="aot_eager", fullgraph=True)(x)  # needs no C++ compiler
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", some(EXPORTED, CHANCE))
+@pytest.mark.filterwarnings("ignore")  # of the exporter, about itself
+def test_exported_to_onnx_it_gives_the_same_scores(name):
+    net, x = build(name)
+    model = torch.onnx.export(net.eval(), (x,), dynamo=True, verbose=False, optimize=False).model_proto
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+    with torch.inference_mode():
+        assert torch.allclose(torch.from_numpy(found), net(x), atol=1e-4)

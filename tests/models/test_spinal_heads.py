@@ -5,13 +5,13 @@ import pytest
 import timm
 import torch
 from hydra.errors import ConfigCompositionException
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import nn
 
 from fer_lightning.models.counting import train_parameters
 from fer_lightning.models.modules.heads import replace_head
 from fer_lightning.models.modules.spinal import ProgressiveSpinalHead, SpinalHead
+from fer_lightning.network import build_network
 from tests.runs import HOUSE, configure
 
 
@@ -192,7 +192,8 @@ def test_model_head_on_the_command_line(model, option, head):
     OmegaConf.resolve(cfg)
     size = cfg.needs.get("example") or [cfg.data.recipe.size] * 2
     with torch.device("meta"):
-        net = instantiate(cfg.model, **cfg.needs.get("small", {})).eval()
+        cfg.model.update(cfg.needs.get("small", {}))
+        net = build_network(cfg).eval()
         assert net(torch.zeros(2, len(cfg.data.channels), *size)).shape == (2, 7)
         assert type(net.get_submodule(name)) is head
         assert train_parameters(net.get_submodule(name)) == train_parameters(head(features, 7))
