@@ -260,8 +260,8 @@ def test_a_metric_that_the_task_does_not_have_is_refused():
     ("overrides", "message"),
     [
         (["task=valence_arousal", "data=fer2013"], r"data=fer2013 names none"),
-        (["task=valence_arousal", "data=affwild2_va"], r"CrossEntropyLoss does not fit .* loss=mse, ccc or mse_ccc"),
-        (["data=affwild2_va"], r"data=affwild2_va has no classes"),
+        (["data=affwild2_va", "loss=cross_entropy"], r"CrossEntropyLoss does not fit .* loss=mse, ccc or mse_ccc"),
+        (["task=classification", "data=affwild2_va"], r"data=affwild2_va has no classes"),
         (["data=fer2013", "loss=ccc"], r"ContinuousLoss does not fit this task: choose loss=cross_entropy"),
         (["task=joint", "data=affwild2_va"], r"data=affwild2_va has no classes"),
     ],
@@ -309,7 +309,7 @@ def test_a_run_of_valence_and_arousal(tiny):
 @pytest.mark.slow
 def test_a_run_of_classes_and_values(tiny):
     names = "data.classes=[anger,disgust,fear,happiness,sadness,surprise,other]"
-    value, out = tiny("task=joint", names, "data.builder.expressions=join", "protocol.metric=val_uf1")
+    value, out = tiny("task=joint", "loss=cross_entropy", names, "data.builder.expressions=join", "protocol.metric=val_uf1")
     table = read(out, "predictions/holdout.csv")
     assert table.shape[1] == 2 + 2 + 7 + 4
     assert np.allclose(table.filter(like="p_").sum(axis=1), 1, atol=1e-6)
