@@ -22,6 +22,8 @@ def example_shape(cfg: DictConfig) -> tuple[int, ...]:
 def build_network(cfg: DictConfig, outputs: int | None = None) -> nn.Module:
     """Instantiate ``cfg.model``; ``model.module=wasp model.module_after=layer2`` puts a module after a stage.
 
+    ``model.weights`` is not looked at here, see `protocols.weights`.
+
     Args:
         cfg: the whole config.
         outputs: size of the output, where the task wants another than the model's own `num_classes`.
@@ -30,7 +32,7 @@ def build_network(cfg: DictConfig, outputs: int | None = None) -> nn.Module:
         ConfigError: a module without a stage or the reverse, an unknown one, a stage that is none.
     """
     options = OmegaConf.to_container(cfg.model, resolve=True)
-    name, stage = options.pop("module", None), options.pop("module_after", None)
+    name, stage, _ = (options.pop(key, None) for key in ("module", "module_after", "weights"))
     if outputs is not None:
         options["num_classes"] = outputs
     net = instantiate(options)

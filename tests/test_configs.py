@@ -111,7 +111,7 @@ def test_a_sample_equals_its_place_in_the_batch(tmp_path):
 def test_every_model_reads_some_data_set(model):
     inputs = [["data=dfew", f"input={name}"] for name in options("input")]
     pose = ["data=affwild2_va", "input=openpose_json"]
-    joint = [*pose, "data.builder.expressions=join", "data.classes=[happiness,anger]"]
+    joint = [*pose, "data.classes=[happiness,anger]", "task=joint", "loss=cross_entropy"]
     first = [["data=fer2013"], ["data=megc2019_flow"], *inputs, pose, joint]  # most models need not look further
     assert any(fits(model, cell) for cell in [*first, *([f"data={data}"] for data in options("data"))])
 

@@ -45,7 +45,7 @@ def timm_backbone(
         net = timm.create_model(name, pretrained=pretrained, in_chans=in_channels, num_classes=num_classes, **options)
     except OSError as error:  # what both download routes raise
         raise ConnectionError(
-            f"{_where(name, config)} Or use pretrained=false and name the file in task.weights. The attempt failed "
+            f"{_where(name, config)} Or use pretrained=false and name the file in model.weights. The attempt failed "
             f"with: {error}"
         ) from error
     return replace_head(net, head, num_classes)

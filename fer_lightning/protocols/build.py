@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pandas as pd
 import pytorch_lightning as pl
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import nn
 
 from fer_lightning.data.datamodule import FERDataModule
@@ -25,8 +25,8 @@ def build_task(cfg: DictConfig, fold: Fold | None = None, manifest: pd.DataFrame
     Args:
         cfg: the whole config.
         fold: what it is for. Where it has validation samples, a scheduler with `monitor: auto` follows their loss, else
-            the training loss; it never follows a test figure. `task.weights` may hold weights for each fold.
-        manifest: the rows of the fold's samples; needed with `task.weights`.
+            the training loss; it never follows a test figure. `model.weights` may hold weights for each fold.
+        manifest: the rows of the fold's samples; needed with `model.weights`.
 
     Raises:
         ConfigError: the weights are not there or do not fit.
@@ -36,14 +36,12 @@ def build_task(cfg: DictConfig, fold: Fold | None = None, manifest: pd.DataFrame
     if scheduler.get("monitor") == "auto":
         scheduler["monitor"] = "val_loss" if fold and fold.val else "train_loss"
     net = build_net(cfg)
-    if cfg.task.weights:
-        file = weights.find(cfg.task.weights, fold.name)
+    if cfg.model.weights:
+        file = weights.find(cfg.model.weights, fold.name)
         weights.check_unseen(file, fold, manifest)
         weights.load(net, file, cfg.task.freeze)
-    options = OmegaConf.to_container(cfg.task, resolve=True)
-    options.pop("weights")
     return instantiate(
-        options,
+        cfg.task,
         net=net,
         loss=instantiate(cfg.loss),
         optimizer=instantiate(cfg.optimizer),

@@ -136,8 +136,8 @@ def _fit_and_predict(cfg: DictConfig, data: FERDataModule, fold: Fold, out: Path
         "epochs": cfg.trainer.max_epochs, "seconds": round(time.perf_counter() - started, 3),
         "device": _device(trainer), "threads": torch.get_num_threads(), "versions": versions(),
     }  # fmt: skip
-    if cfg.task.weights:
-        facts["weights"] = weights.fingerprint(weights.find(cfg.task.weights, fold.name))
+    if cfg.model.weights:
+        facts["weights"] = weights.fingerprint(weights.find(cfg.model.weights, fold.name))
     if cfg.trainer.save_weights:
         named = {"model": cfg.model_name, "data": data.name, "fold": fold.name, "seed": cfg.seed, "epoch": epoch}
         weights.write(out / "weights" / f"{fold.name}.safetensors", task.net, named)

@@ -46,8 +46,8 @@ def find(source: str | Path, fold: str) -> Path:
     own = [file for file in files if file.stem == fold] or files
     if len(own) != 1:
         raise ConfigError(
-            f"task.weights={source}: expected a file, or a run folder with weights/{fold}.safetensors or a single file "
-            f"in weights/, found {len(files)} there. Run the first stage with trainer.save_weights=true"
+            f"model.weights={source}: expected a file, or a run folder with weights/{fold}.safetensors or a single "
+            f"file in weights/, found {len(files)} there. Run the first stage with trainer.save_weights=true"
         )
     return own[0]
 
@@ -67,7 +67,7 @@ def check_unseen(file: Path, fold: Fold, manifest: pd.DataFrame) -> None:
         both = sorted((set(seen[column]) & set(tested[column])) - {""})
         if both:
             raise LeakError(
-                f"task.weights={file}: that run trained on {len(both)} {column}s which fold {fold.name} tests "
+                f"model.weights={file}: that run trained on {len(both)} {column}s which fold {fold.name} tests "
                 f"(first: {both[:3]}). Give its run folder, if it has this fold, or weights of other data"
             )
 
@@ -117,7 +117,7 @@ def read(file: Path) -> dict[str, Tensor]:
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError(
-            f"task.weights={file} cannot be read as a table of tensors ({reason}). Other objects are not unpickled, "
+            f"model.weights={file} cannot be read as a table of tensors ({reason}). Other objects are not unpickled, "
             "since that can run any code: save net.state_dict()"
         ) from error
     for key in ("state_dict", "model"):

@@ -309,7 +309,8 @@ def test_a_run_of_valence_and_arousal(tiny):
 @pytest.mark.slow
 def test_a_run_of_classes_and_values(tiny):
     names = "data.classes=[anger,disgust,fear,happiness,sadness,surprise,other]"
-    value, out = tiny("task=joint", "loss=cross_entropy", names, "data.builder.expressions=join", "protocol.metric=val_uf1")
+    options = ["task=joint", "loss=cross_entropy", "data.builder.expressions=join", "protocol.metric=val_uf1"]
+    value, out = tiny(names, *options)
     table = read(out, "predictions/holdout.csv")
     assert table.shape[1] == 2 + 2 + 7 + 4
     assert np.allclose(table.filter(like="p_").sum(axis=1), 1, atol=1e-6)
@@ -322,7 +323,7 @@ def test_each_fold_goes_on_from_the_weights_of_the_same_fold(run_here, capsys):
     options = [f"protocol.only={folds}", "trainer.max_epochs=1", "trainer.save_weights=true"]
     first = run_here(*options, runs="first")
     assert sorted(file.stem for file in (first / "weights").iterdir()) == folds
-    second = run_here(*options, f"task.weights={first}", "task.freeze=[streams]", runs="second")
+    second = run_here(*options, f"model.weights={first}", "task.freeze=[streams]", runs="second")
     for fold in folds:
         before, after = (load_file(out / "weights" / f"{fold}.safetensors") for out in (first, second))
         for name, tensor in before.items():
@@ -331,7 +332,7 @@ def test_each_fold_goes_on_from_the_weights_of_the_same_fold(run_here, capsys):
     assert fact == weights.fingerprint(first / "weights" / f"{folds[0]}.safetensors")
     assert f"{folds[0]}.safetensors: loaded" in capsys.readouterr().err
     with pytest.raises(LeakError, match=rf"trained on \d+ sample_ids which fold {folds[0]} tests"):
-        run_here(*options, f"task.weights={first}/weights/{folds[1]}.safetensors", runs="leak")
+        run_here(*options, f"model.weights={first}/weights/{folds[1]}.safetensors", runs="leak")
 
 
 def test_weights_are_loaded_by_name_and_shape_and_said(tmp_path, capsys):
@@ -381,5 +382,5 @@ def test_the_two_commands_that_the_config_shows_fit_each_other():
     assert len(commands) == 2
     stages = [configure(*command) for command in commands]
     assert stages[0].trainer.save_weights
-    assert stages[1].task.weights == f"runs/{stages[0].run_name}"
+    assert stages[1].model.weights == f"runs/{stages[0].run_name}"
     assert list(stages[1].task.freeze) == ["features"]
