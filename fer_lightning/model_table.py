@@ -89,7 +89,10 @@ def table(measure: bool) -> list[list[str]]:
     """The line of titles, then one for each model."""
     titles = ["model", "input", "train", "total", "printed", "GMAC", "paper"]
     lines = [titles[:-1] + (["training/s", "inference/s"] if measure else []) + titles[-1:]]
-    for name in options("model"):
+    names = options("model")
+    for number, name in enumerate(names, start=1):
+        if measure:  # minutes: say where it is
+            print(f"measuring {name} ({number}/{len(names)})", file=sys.stderr, flush=True)
         cfg = load(name)
         shape = example_shape(cfg)
         with torch.device("meta"):
