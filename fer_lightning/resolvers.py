@@ -14,8 +14,12 @@ def register() -> None:
 def paper(key: str, default: Any, *, _root_: Container) -> Any:
     """What the chosen model's paper sets (`paper.<key>`), or the default where it says nothing.
 
-    `oc.select` is nearly the same, but a list as its default cannot be resolved into the config.
+    `oc.select` is nearly the same, but a list as its default cannot be resolved into the config. A number where the
+    key goes deeper holds for all: `weight_decay: 0.1` is the weight decay of every optimizer.
     """
-    found = OmegaConf.select(_root_, f"paper.{key}", default=default)
+    found = OmegaConf.select(_root_, f"paper.{key}")
+    if found is None and "." in key:
+        above = OmegaConf.select(_root_, f"paper.{key.rpartition('.')[0]}")
+        found = above if isinstance(above, int | float) else None
     found = default if found is None else found
     return found if isinstance(found, ListConfig | DictConfig) or not isinstance(found, list) else ListConfig(found)

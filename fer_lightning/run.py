@@ -20,6 +20,7 @@ from fer_lightning.protocols.build import build_augment, build_task, num_outputs
 from fer_lightning.protocols.fold import is_done
 from fer_lightning.protocols.parallel import run_folds
 from fer_lightning.protocols.selection import RULES
+from fer_lightning.recipe import check_recipe
 from fer_lightning.reporting import figures, scores, tables
 from fer_lightning.tasks.continuous import ContinuousLoss
 
@@ -74,6 +75,7 @@ def check_options(cfg: DictConfig) -> None:
             "Choose another model or data."
         )
     check_task(cfg)
+    check_recipe(cfg)
     targets = list(cfg.data.get("targets") or [])
     if cfg.task.get("soft_target") and len(targets) != len(cfg.data.classes):
         raise ConfigError(

@@ -39,13 +39,14 @@ def build_task(cfg: DictConfig, fold: Fold | None = None, manifest: pd.DataFrame
     if cfg.model.weights:
         file = weights.find(cfg.model.weights, fold.name)
         weights.check_unseen(file, fold, manifest)
-        weights.load(net, file, cfg.task.freeze)
+        weights.load(net, file, cfg.parts.freeze)
     return instantiate(
         cfg.task,
         net=net,
         loss=instantiate(cfg.loss),
         optimizer=instantiate(cfg.optimizer),
         scheduler=scheduler,
+        parts=instantiate(cfg.parts),
         _convert_="object",
     )
 

@@ -89,7 +89,7 @@ def load(net: nn.Module, file: Path, frozen: Sequence[str] = ()) -> None:
     cold = [name for name in fresh if any(name.startswith(f"{part}.") for part in frozen)]
     if cold:
         raise ConfigError(
-            f"task.freeze={list(frozen)}, but {len(cold)} tensors there ({cold[0]} ...) are not in {file}, "
+            f"parts.freeze={list(frozen)}, but {len(cold)} tensors there ({cold[0]} ...) are not in {file}, "
             "or of another shape: they would stay random"
         )
     net.load_state_dict(fits, strict=False)

@@ -1,12 +1,13 @@
 """One LightningModule for every network that names one of C expressions."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from fer_lightning.functional.metrics import accuracy, confusion, uf1
+from fer_lightning.tasks.parts import Parts
 from fer_lightning.tasks.training import Task
 
 
@@ -16,10 +17,12 @@ class ClassificationTask(Task):
     Args:
         net: input ``(N, C, H, W)`` to logits ``(N, num_classes)``.
         loss: ``(logits, labels) -> scalar``.
-        optimizer, scheduler, freeze, lr_factor: see `Task`.
+        optimizer, scheduler, parts: see `Task`.
         num_classes: size of the output.
         soft_target: train on ``batch["target"]``, a distribution over the classes (the shares of votes), instead of
             the label. Validation and scores use the label.
+        mix: ``(inputs (N, C, H, W), labels (N,) or targets (N, C)) -> (inputs, targets)``, applied to each training
+            batch; train_accuracy is then that against the class with the largest share.
 
     Attributes:
         history: see `Task`; train_accuracy and, where the fold has validation samples, val_loss, val_accuracy, val_uf1.
@@ -33,18 +36,28 @@ class ClassificationTask(Task):
         scheduler: dict[str, Any],
         num_classes: int,
         soft_target: bool = False,
-        freeze: Sequence[str] = (),
-        lr_factor: Mapping[str, float] | None = None,
+        parts: Parts | None = None,
+        mix: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
     ) -> None:
-        super().__init__(net, optimizer, scheduler, freeze, lr_factor)
-        self.loss, self.num_classes, self.soft_target = loss, num_classes, soft_target
+        super().__init__(net, optimizer, scheduler, parts)
+        self.loss, self.num_classes, self.soft_target, self.mix = loss, num_classes, soft_target, mix
         self._seen: list[tuple[Tensor, Tensor, int]] = []
         self._val: list[tuple[Tensor, Tensor]] = []
 
+    def on_after_batch_transfer(self, batch: dict, dataloader_idx: int) -> dict:
+        """Mix a training batch: here and not in the step, which SAM takes twice."""
+        if self.mix is None or not self.trainer.training:
+            return batch
+        inputs, shape = batch["input"], batch["input"].shape
+        pictures = inputs.flatten(1, -3)  # of a clip, all frames alike
+        pictures, target = self.mix(pictures, batch["target"] if self.soft_target else batch["label"])
+        labels = target.argmax(dim=1)
+        return batch | {"input": pictures.view(shape), "target": target, "label": labels}
+
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
-        logits, labels = self.net(batch["input"]), batch["label"]
-        loss = self.loss(logits, batch["target"] if self.soft_target else labels)
-        with torch.no_grad():
+        logits, labels = self.net(batch["input"]).float(), batch["label"]
+        loss = self.loss(logits, batch["target"] if self.soft_target or self.mix else labels)
+        if not self.perturbed:
             self._seen.append((loss.detach(), (logits.argmax(dim=1) == labels).sum(), len(labels)))
         return loss
 

@@ -1,6 +1,6 @@
 """Valence, arousal or other values in [-1, 1]: their loss, their sums over an epoch, and the task."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from fer_lightning.functional.continuous import NOT_ANNOTATED, TINY, ccc, rmse
+from fer_lightning.tasks.parts import Parts
 from fer_lightning.tasks.training import Task
 
 
@@ -81,7 +82,7 @@ class ContinuousTask(Task):
     Args:
         net: input to ``(N, num_targets)``.
         loss: see `ContinuousLoss`.
-        optimizer, scheduler, freeze, lr_factor: see `Task`.
+        optimizer, scheduler, parts: see `Task`.
         num_targets: T, the number of ``data.targets``.
         tanh: squash the outputs into ``[-1, 1]``.
 
@@ -98,10 +99,9 @@ class ContinuousTask(Task):
         scheduler: dict[str, Any],
         num_targets: int,
         tanh: bool = True,
-        freeze: Sequence[str] = (),
-        lr_factor: Mapping[str, float] | None = None,
+        parts: Parts | None = None,
     ) -> None:
-        super().__init__(net, optimizer, scheduler, freeze, lr_factor)
+        super().__init__(net, optimizer, scheduler, parts)
         self.loss, self.tanh = loss, tanh
         self.seen, self.validated = Agreement(num_targets), Agreement(num_targets)
         self._losses: list[tuple[Tensor, int]] = []
@@ -114,8 +114,9 @@ class ContinuousTask(Task):
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         values = self.values(batch["input"])
         loss = self.loss(values, batch["target"])
-        self._losses.append((loss.detach(), len(values)))
-        self.seen.update(values, batch["target"])
+        if not self.perturbed:
+            self._losses.append((loss.detach(), len(values)))
+            self.seen.update(values, batch["target"])
         return loss
 
     def validation_step(self, batch: dict, batch_idx: int) -> None:

@@ -1,6 +1,6 @@
 """Expression classes and continuous values from one network output."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from fer_lightning.functional.continuous import ccc
 from fer_lightning.tasks.classification import class_figures
 from fer_lightning.tasks.continuous import Agreement, ContinuousLoss, value_figures
+from fer_lightning.tasks.parts import Parts
 from fer_lightning.tasks.training import Task
 
 
@@ -22,7 +23,7 @@ class JointTask(Task):
         net: input to ``(N, num_classes + num_targets)``, the logits first.
         loss: of the classes, ``(logits, labels) -> scalar``.
         target_loss: of the values.
-        optimizer, scheduler, freeze, lr_factor: see `Task`.
+        optimizer, scheduler, parts: see `Task`.
         num_classes: C.
         num_targets: T, the number of ``data.targets``.
         tanh: squash the values into ``[-1, 1]``.
@@ -45,10 +46,9 @@ class JointTask(Task):
         tanh: bool = True,
         class_weight: float = 1.0,
         target_weight: float = 1.0,
-        freeze: Sequence[str] = (),
-        lr_factor: Mapping[str, float] | None = None,
+        parts: Parts | None = None,
     ) -> None:
-        super().__init__(net, optimizer, scheduler, freeze, lr_factor)
+        super().__init__(net, optimizer, scheduler, parts)
         self.loss, self.target_loss = loss, target_loss
         self.num_classes, self.tanh = num_classes, tanh
         self.class_weight, self.target_weight = class_weight, target_weight
@@ -72,9 +72,10 @@ class JointTask(Task):
         labels, target = batch["label"], batch["target"]
         loss = self.class_weight * self.class_loss(self.loss, logits, labels)
         loss = loss + self.target_weight * self.target_loss(values, target)
-        hits = (logits.argmax(dim=1) == labels).sum()
-        self._seen.append((loss.detach(), hits.detach(), (labels >= 0).sum(), len(labels)))
-        self.seen.update(values, target)
+        if not self.perturbed:
+            hits = (logits.argmax(dim=1) == labels).sum()
+            self._seen.append((loss.detach(), hits.detach(), (labels >= 0).sum(), len(labels)))
+            self.seen.update(values, target)
         return loss
 
     def validation_step(self, batch: dict, batch_idx: int) -> None:

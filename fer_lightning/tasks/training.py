@@ -1,13 +1,18 @@
-"""What all tasks share: a line of curves an epoch, optimizer, scheduler, and parts that are frozen or learn slowly."""
+"""What all tasks share: a line of curves an epoch, optimizer, scheduler, parts that are trained in their way."""
 
-from collections.abc import Callable, Mapping, Sequence
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from pytorch_optimizer import SAM
 from torch import Tensor, nn
 
 from fer_lightning.errors import ConfigError
+from fer_lightning.tasks.optimizers import rates
+from fer_lightning.tasks.parts import Parts
 
 
 class Task(pl.LightningModule):
@@ -17,17 +22,16 @@ class Task(pl.LightningModule):
 
     Args:
         net: the network.
-        optimizer: parameters -> optimizer (a partial).
+        optimizer: parameters -> optimizer (a partial). One that has an argument `num_iterations` is told the steps.
         scheduler: mapping with `scheduler` (a partial: optimizer -> scheduler, or null), `interval`
             (`epoch` or `step`), optionally `total_steps: true` when it wants to know the number of steps, and
             `monitor`, a key of the history lines, when it follows one.
-        freeze: names of parts of the network, like ``features`` or ``features.0``, that are not trained. They stay in
-            evaluation mode: batch norm keeps its statistics, dropout is off.
-        lr_factor: name of a part -> factor of its learning rate.
+        parts: what is frozen, learns at another rate, decays or drops out in another way.
 
     Attributes:
-        history: one dict per finished epoch: epoch (1-based), lr (of the parts without a factor), train_loss, and what
-            the task adds.
+        history: one dict per finished epoch: epoch (1-based), lr (of the epoch's last step, of the parts without a
+            factor), train_loss, and what the task adds.
+        perturbed: whether the pass that runs now is the second one of SAM, which figures leave out.
 
     Raises:
         ConfigError: when training begins, for a part that the network does not have.
@@ -38,14 +42,15 @@ class Task(pl.LightningModule):
         net: nn.Module,
         optimizer: Callable[..., torch.optim.Optimizer],
         scheduler: dict[str, Any],
-        freeze: Sequence[str] = (),
-        lr_factor: Mapping[str, float] | None = None,
+        parts: Parts | None = None,
     ) -> None:
         super().__init__()
         self.net = net
         self.make_optimizer, self.scheduler = optimizer, scheduler
-        self.frozen, self.lr_factor = tuple(freeze), dict(lr_factor or {})
+        self.parts = parts or Parts()
         self.history: list[dict[str, float]] = []
+        self.perturbed = False
+        self._lr = float("nan")
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.net(inputs)
@@ -60,24 +65,29 @@ class Task(pl.LightningModule):
 
     def configure_model(self) -> None:
         """Called by the Trainer before training."""
-        parts = [name for name, _ in self.net.named_children()]
-        for part in (*self.frozen, *self.lr_factor):
-            if part not in dict(self.net.named_modules()):
-                raise ConfigError(f"task.freeze or task.lr_factor names {part!r}; the network has the parts {parts}")
-        for part in self.frozen:
-            self.net.get_submodule(part).requires_grad_(False)
-        if not any(parameter.requires_grad for parameter in self.net.parameters()):
-            raise ConfigError(f"task.freeze={list(self.frozen)} leaves nothing to train; the network has {parts}")
+        self.parts.apply(self.net)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> "Task":
         super().train(mode)
-        for part in self.frozen:
-            self.net.get_submodule(part).eval()
+        self.parts.quiet(self.net)
         return self
 
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: LightningOptimizer, optimizer_closure: Callable[[], Any]
+    ) -> None:
+        """Take a step and remember its learning rate: when an epoch ends, schedulers have set that of the next."""
+        if isinstance(optimizer.optimizer, SAM):
+            optimizer_closure()  # the gradient by which it moves the weights before it looks for the one to follow
+            self.perturbed = True
+        try:
+            super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        finally:
+            self.perturbed = False
+        self._lr = rates(optimizer.optimizer)[0]
+
     def on_train_epoch_end(self) -> None:
-        line = {"epoch": self.current_epoch + 1, "lr": self.trainer.optimizers[0].param_groups[0]["lr"]}
+        line = {"epoch": self.current_epoch + 1, "lr": self._lr}
         line |= self.training_line() | self.validation_line()
         if not torch.isfinite(torch.tensor(line["train_loss"])):
             raise ConfigError(
@@ -97,34 +107,27 @@ class Task(pl.LightningModule):
         self.history = checkpoint["history"]
 
     def configure_optimizers(self) -> dict | torch.optim.Optimizer:
-        groups = self._groups()
-        optimizer = self.make_optimizer([{"params": parameters} for _, parameters in groups])
+        groups = self.parts.groups(self.net)
+        options = {}
+        if "num_iterations" in inspect.signature(self.make_optimizer).parameters:
+            options["num_iterations"] = self._steps()
+        optimizer = self.make_optimizer([group for _, group in groups], **options)
         for group, (factor, _) in zip(optimizer.param_groups, groups, strict=True):
             group["lr"] *= factor
         if self.scheduler.get("scheduler") is None:
             return optimizer
-        steps = {}
-        if self.scheduler.get("total_steps"):
-            steps = {"total_steps": int(self.trainer.estimated_stepping_batches)}
-        scheduler = self.scheduler["scheduler"](optimizer, **steps)
-        rates = [group["lr"] / factor for group, (factor, _) in zip(optimizer.param_groups, groups, strict=True)]
-        if not torch.tensor(rates).allclose(torch.tensor(rates[:1])):
+        options = {"total_steps": self._steps()} if self.scheduler.get("total_steps") else {}
+        scheduler = self.scheduler["scheduler"](optimizer, **options)
+        base = [group["lr"] / factor for group, (factor, _) in zip(optimizer.param_groups, groups, strict=True)]
+        if not torch.tensor(base).allclose(torch.tensor(base[:1])):
             raise ConfigError(
-                f"{type(scheduler).__name__} sets one learning rate for all parts: leave task.lr_factor out"
+                f"{type(scheduler).__name__} sets one learning rate for all parts: leave parts.lr_factor out"
             )
         entry = {"scheduler": scheduler, "interval": self.scheduler["interval"]}
         if self.scheduler.get("monitor"):
             entry["monitor"] = self.scheduler["monitor"]
         return {"optimizer": optimizer, "lr_scheduler": entry}
 
-    def _groups(self) -> list[tuple[float, list[nn.Parameter]]]:
-        """(factor of the learning rate, trained parameters): first those of no named part, then part by part.
-
-        A parameter belongs to the longest name that fits it.
-        """
-        members: dict[str, list[nn.Parameter]] = {part: [] for part in ("", *self.lr_factor)}
-        for name, parameter in self.net.named_parameters():
-            if parameter.requires_grad:
-                fitting = [part for part in self.lr_factor if name.startswith(f"{part}.")]
-                members[max(fitting, key=len, default="")].append(parameter)
-        return [(self.lr_factor.get(part, 1.0), found) for part, found in members.items() if found]
+    def _steps(self) -> int:
+        """Optimizer steps of the whole training."""
+        return int(self.trainer.estimated_stepping_batches)

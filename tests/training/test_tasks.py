@@ -18,7 +18,7 @@ from fer_lightning.errors import ConfigError, LeakError
 from fer_lightning.functional.continuous import ccc, rmse, terms
 from fer_lightning.identity import run_folder
 from fer_lightning.protocols import weights
-from fer_lightning.protocols.selection import BestValidationEpoch, view_probabilities
+from fer_lightning.protocols.selection import BestValidationEpoch
 from fer_lightning.reporting.scores import write_scores
 from fer_lightning.run import run
 from fer_lightning.tasks.classification import ClassificationTask
@@ -192,65 +192,6 @@ def classify(net: nn.Module, scheduler=NONE, **options) -> ClassificationTask:
     return ClassificationTask(net, nn.CrossEntropyLoss(), sgd, scheduler, num_classes=2, **options)
 
 
-class Plain(list):
-    """A data set without test-time views."""
-
-    views = None
-
-
-def test_frozen_parts_stay_as_they_are_also_their_batch_norm_and_dropout():
-    torch.manual_seed(0)
-    net, modes = Net(), []
-    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    hook = net.features.register_forward_pre_hook(lambda module, _: modes.append([m.training for m in module]))
-    task = classify(net, freeze=["features"])
-
-    class Peek(pl.Callback):
-        def on_train_epoch_end(self, trainer, task):
-            view_probabilities(task, DataLoader(Plain([{"input": torch.ones(2, 6)}]), batch_size=None))
-            modes.append([m.training for m in task.net.features])
-            assert task.net.classifier.training
-
-    fit(task, batches(32, 8), batches(16, 8), callbacks=[Peek()])
-    hook.remove()
-    assert not any(map(any, modes))
-    for name, tensor in net.state_dict().items():
-        assert torch.equal(tensor, before[name]) == name.startswith("features"), name
-
-
-def test_parts_have_their_own_learning_rate_and_schedulers_keep_the_ratio():
-    step = {"scheduler": lambda o: torch.optim.lr_scheduler.StepLR(o, 1, gamma=0.5), "interval": "epoch"}
-    task = classify(Net(), step, lr_factor={"features": 0.1, "features.1": 0.01})
-    trainer = fit(task, batches(32, 8), epochs=3)
-    groups = trainer.optimizers[0].param_groups
-    assert [len(group["params"]) for group in groups] == [2, 2, 2]
-    assert [group["lr"] for group in groups] == pytest.approx([0.0125, 0.00125, 0.000125])
-    assert [line["lr"] for line in task.history] == pytest.approx([0.05, 0.025, 0.0125])
-
-
-def test_a_scheduler_that_would_undo_the_factors_is_refused():
-    cycle = {
-        "scheduler": lambda o, total_steps: torch.optim.lr_scheduler.OneCycleLR(o, 0.1, total_steps),
-        "interval": "step",
-        "total_steps": True,
-    }
-    with pytest.raises(ConfigError, match=r"OneCycleLR sets one learning rate for all parts: leave task\.lr_factor"):
-        fit(classify(Net(), cycle, lr_factor={"features": 0.1}), batches(32, 8))
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"freeze": ["feature"]}, r"names 'feature'; the network has the parts \['features', 'classifier'\]"),
-        ({"lr_factor": {"head": 2.0}}, r"names 'head'"),
-        ({"freeze": ["features", "classifier"]}, "leaves nothing to train"),
-    ],
-)
-def test_parts_that_do_not_exist_and_nothing_to_train_are_refused(options, message):
-    with pytest.raises(ConfigError, match=message):
-        fit(classify(Net(), **options), batches(32, 8))
-
-
 def test_a_metric_that_the_task_does_not_have_is_refused():
     with pytest.raises(ConfigError, match=r"'val_ccc' is no figure of this task; choose one of \['val_loss', 'val_acc"):
         fit(classify(Net()), batches(32, 8), batches(16, 8), callbacks=[BestValidationEpoch("val_ccc")])
@@ -323,7 +264,7 @@ def test_each_fold_goes_on_from_the_weights_of_the_same_fold(run_here, capsys):
     options = [f"protocol.only={folds}", "trainer.max_epochs=1", "trainer.save_weights=true"]
     first = run_here(*options, runs="first")
     assert sorted(file.stem for file in (first / "weights").iterdir()) == folds
-    second = run_here(*options, f"model.weights={first}", "task.freeze=[streams]", runs="second")
+    second = run_here(*options, f"model.weights={first}", "parts.freeze=[streams]", runs="second")
     for fold in folds:
         before, after = (load_file(out / "weights" / f"{fold}.safetensors") for out in (first, second))
         for name, tensor in before.items():
@@ -383,4 +324,4 @@ def test_the_two_commands_that_the_config_shows_fit_each_other():
     stages = [configure(*command) for command in commands]
     assert stages[0].trainer.save_weights
     assert stages[1].model.weights == f"runs/{stages[0].run_name}"
-    assert list(stages[1].task.freeze) == ["features"]
+    assert list(stages[1].parts.freeze) == ["features"]
