@@ -70,7 +70,7 @@ def _table(scores: dict[str, Any], headers: Sequence[str], selection: str, cells
     table.add_column("", overflow="fold")
     for header in headers:
         table.add_column(header, justify="right", overflow="fold")
-    mark = f" {DAGGER}" if selection == "oracle_test" else ""
+    mark = f" {DAGGER}" if selection.startswith("oracle_test") else ""
     table.add_row(f"all{mark}", *cells(scores))
     if scores["honest"]:
         table.add_row("last epoch", *cells(scores["honest"]))
