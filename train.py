@@ -10,7 +10,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from fer_lightning.errors import FERError
+from fer_lightning.errors import ConfigError, FERError
+from fer_lightning.launching import check_launcher
 from fer_lightning.resolvers import register
 from fer_lightning.sweep import choose_grid
 
@@ -21,20 +22,26 @@ told: set[str] = set()  # messages printed so far: a sweep without data says why
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(cfg: DictConfig) -> float | None:
     """Run one cell; returns its pooled UF1, which a sweep can maximise."""
+    from fer_lightning.protocols.team import follow, met
     from fer_lightning.run import run
 
     try:
-        return run(cfg)
+        with met(cfg) as leads:
+            return run(cfg) if leads else follow()
     except FERError as error:
         message = f"{type(error).__name__}: {error}"
         print("the same error again" if message in told else f"\n{message}", file=sys.stderr)
         told.add(message)
         if HydraConfig.get().mode is RunMode.MULTIRUN:
-            # Hydra goes on with the other jobs and ends with a non-zero exit code.
+            # The sweep goes on with the other cells and ends with a non-zero exit code.
             raise error.with_traceback(None) from None
         sys.exit(2)
 
 
 if __name__ == "__main__":
-    sys.argv[1:] = choose_grid(sys.argv[1:])
+    try:
+        check_launcher(sys.argv[1:])
+        sys.argv[1:] = choose_grid(sys.argv[1:])
+    except ConfigError as error:
+        sys.exit(f"{type(error).__name__}: {error}")
     main()

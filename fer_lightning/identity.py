@@ -11,7 +11,8 @@ from fer_lightning.files import write_atomically
 #: Keys that say where and how fast, not what. They may differ between two goes at the same run.
 VOLATILE = (
     "paths", "logger", "launcher", "run_name", "data.root", "data.num_workers", "data.tiny", "protocol.workers",
-    "protocol.only", "protocol.index", "trainer.accelerator", "trainer.devices", "trainer.checkpoint_every",
+    "protocol.gpus", "protocol.only", "protocol.index", "trainer.accelerator", "trainer.devices", "trainer.num_nodes",
+    "trainer.checkpoint_every", "table", "row", "budget", "ensemble",
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
@@ -27,10 +28,11 @@ class FoldProgress:
     Args:
         folds: number of folds in all.
         done: number of folds that were finished before.
+        listen: also told every line.
     """
 
-    def __init__(self, folds: int, done: int) -> None:
-        self.folds, self.done_before, self.done = folds, done, done
+    def __init__(self, folds: int, done: int, listen: Callable[[dict[str, Any]], None] = lambda line: None) -> None:
+        self.folds, self.done_before, self.done, self.listen = folds, done, done, listen
         self.console = Console(stderr=True)
         self.started = self.last_line = time.monotonic()
         self.running: dict[str, dict[str, Any]] = {}
@@ -53,6 +55,7 @@ class FoldProgress:
         """One epoch begins: ``{"fold", "epoch" (1-based, of the last finished one), "epochs", "train_loss", ...}``."""
         fold = line["fold"]
         self.running[fold] = line
+        self.listen(line)
         if fold not in self.bars:
             self.bars[fold] = self.progress.add_task(f"  {fold}", total=line["epochs"], note="")
         note = f"loss {line['train_loss']:.3f}" if "train_loss" in line else ""

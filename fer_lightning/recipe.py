@@ -35,11 +35,29 @@ def check_recipe(cfg: DictConfig) -> None:
             raise ConfigError(
                 "optimizer=sam repeats the last batch of a step only: trainer.accumulate_grad_batches must be 1"
             )
+    check_batches(cfg)
     if scheduler is not None and scheduler.get("cycle_momentum") and not _has_momentum(base):
         raise ConfigError(
             f"scheduler.scheduler.cycle_momentum=true cycles the momentum, and {_name(base)} has none: "
             "scheduler.scheduler.cycle_momentum=false cycles the learning rate alone"
         )
+
+
+def check_batches(cfg: DictConfig) -> None:
+    """Refuse mixtures and draws that the data or the task give no meaning to."""
+    if cfg.get("mix"):
+        if _name(cfg.task) != "ClassificationTask":
+            raise ConfigError(
+                f"mix={_name(cfg.mix).lower()} mixes targets that are shares of classes; {_name(cfg.task)} also has "
+                "values, some of them not annotated. Choose task=classification or distribution, or leave mix out"
+            )
+        if str(cfg.data.kind).startswith("pose"):
+            raise ConfigError(
+                f"mix={_name(cfg.mix).lower()} mixes pictures; data={cfg.data.name} holds {cfg.data.kind} arrays, "
+                "where a share of one person's key points and of another's is no person. Leave mix out"
+            )
+    if cfg.data.sampling == "balanced" and not cfg.data.classes:
+        raise ConfigError(f"data.sampling=balanced draws classes alike; data={cfg.data.name} has none (data.classes)")
 
 
 def _name(node: DictConfig) -> str:

@@ -2,40 +2,54 @@
 
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from filelock import FileLock
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig
 
 from fer_lightning import identity
+from fer_lightning.dashboards.samples import pictures
+from fer_lightning.dashboards.watch import Watch
 from fer_lightning.data.datamodule import FERDataModule
 from fer_lightning.errors import ConfigError
 from fer_lightning.files import write_atomically
 from fer_lightning.functional.folds import Fold
 from fer_lightning.progress import CacheProgress
 from fer_lightning.protocols.build import build_augment, build_task, num_outputs, predicted_columns
-from fer_lightning.protocols.fold import is_done
+from fer_lightning.protocols.ddp import check_folds, check_processes
+from fer_lightning.protocols.devices import check_gpus
+from fer_lightning.protocols.fold import Listener, is_done
 from fer_lightning.protocols.parallel import run_folds
 from fer_lightning.protocols.selection import RULES
+from fer_lightning.protocols.stopping import check_stopping
 from fer_lightning.recipe import check_recipe
 from fer_lightning.reporting import figures, scores, tables
+from fer_lightning.stages import earlier, follow
 from fer_lightning.tasks.continuous import ContinuousLoss
 
 
-def run(cfg: DictConfig) -> float | None:
+def run(cfg: DictConfig, listen: Listener | None = None, score: bool = True) -> float | None:
     """Run the folds that the config asks for; score them when the pool is complete.
+
+    Args:
+        cfg: the whole config.
+        listen: told each epoch's line, see `run_fold`; what it raises ends the run.
+        score: False leaves the test predictions unread: no scores.json, no figures, nothing printed.
 
     Returns:
         What a sweep maximises: the pooled UF1, of continuous values the mean CCC, of both their mean; None when only
-        some of the folds were asked for.
+        some of the folds were asked for, or no scores.
     """
     check_options(cfg)
+    check_gpus(cfg)
     data: FERDataModule = instantiate(cfg.data)
     if cfg.get("tiny") and not data.synthetic:
-        data.tiny(data.root)
+        _write_tiny(data)
     data.build(Path(cfg.paths.cache))
     check_values(cfg, data)
     folds = plan(cfg, data.manifest)
@@ -52,15 +66,30 @@ def run(cfg: DictConfig) -> float | None:
         progress.close()
     for remark, number in data.remarks.items():
         print(f"  {number} sample(s): {remark}; {data.cache.folder / 'index.csv'} names them", file=sys.stderr)
-    run_folds(cfg, data, chosen(cfg, folds), out)
+    cfg = begin(cfg, [fold for fold in chosen(cfg, folds) if not is_done(out, fold)], score)
+    watch = Watch(cfg, out, live=len(folds) == 1 and score)
+    run_folds(cfg, data, chosen(cfg, folds), out, lambda line: [hear(line) for hear in (watch.epoch, listen) if hear])
     missing = [fold.name for fold in folds if not is_done(out, fold)]
     if missing:
         print(f"{len(folds) - len(missing)} of {len(folds)} folds are done (next: {missing[0]}). {out}")
         return None
+    if not score:
+        return None
     result = scores.write_scores(out)
     figures.write_figures(out)
     tables.print_scores(result, out)
+    watch.publish(partial(pictures, data))
     return scores.objective(result)
+
+
+def begin(cfg: DictConfig, todo: list[Fold], score: bool) -> DictConfig:
+    """Run what comes before, if anything is to be trained; the config that starts from its weights."""
+    first = earlier(cfg) if todo else None
+    if first is None:
+        return cfg
+    print(f"  before it: {' '.join(f'{key}={value}' for key, value in cfg.before.items())}", file=sys.stderr)
+    run(first, score=score)
+    return follow(cfg, first)
 
 
 def check_options(cfg: DictConfig) -> None:
@@ -76,6 +105,7 @@ def check_options(cfg: DictConfig) -> None:
         )
     check_task(cfg)
     check_recipe(cfg)
+    check_processes(cfg)
     targets = list(cfg.data.get("targets") or [])
     if cfg.task.get("soft_target") and len(targets) != len(cfg.data.classes):
         raise ConfigError(
@@ -124,6 +154,8 @@ def plan(cfg: DictConfig, manifest: pd.DataFrame) -> list[Fold]:
             f"protocol.selection=inner_val needs validation samples, but data={cfg.data.name} with "
             f"protocol={cfg.protocol.name} has none; use protocol.selection=last"
         )
+    check_stopping(cfg, folds)
+    check_folds(cfg, folds)
     return folds
 
 
@@ -159,6 +191,14 @@ def check_network(cfg: DictConfig, data: FERDataModule, fold: Fold) -> None:
     expected = (2, num_outputs(cfg))
     if found != expected:
         raise ConfigError(f"model={cfg.model_name} gives {found} for 2 samples, expected {expected} outputs")
+
+
+def _write_tiny(data: FERDataModule) -> None:
+    """Write the synthetic raw folder, unless a job that began at the same moment has done it and reads it already."""
+    data.root.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(data.root.with_name(f".{data.root.name}.lock")):
+        if not data.synthetic:
+            data.tiny(data.root)
 
 
 def _describe(cfg: DictConfig, data: FERDataModule, folds: list[Fold], out: Path) -> None:

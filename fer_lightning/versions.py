@@ -29,7 +29,9 @@ def _commit() -> str:
     git = ["git", "-C", str(folder)]
     try:
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
+        # Results are no code: those of one row must not make the next one's commit dirty.
+        status = [*git, "status", "--porcelain", "-uno", "--", ":/", ":(top,exclude)experiments"]
+        changed = subprocess.run(status, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head + ("-dirty" if changed.stdout.strip() else "")

@@ -20,10 +20,12 @@ MAY_IMPORT = {
     "preprocess": {"errors", "functional", "preprocess"},
     "data": {"errors", "functional", "datasets", "preprocess", "data"},
     "models": {"models"},
-    "tasks": {"errors", "functional", "tasks"},
+    "ranks": {"errors"},
+    "tasks": {"errors", "functional", "ranks", "tasks"},
     "protocols": {"errors", "files", "functional", "data", "protocols"}
-    | {"memory", "network", "progress", "resolvers", "versions"},
+    | {"memory", "network", "progress", "ranks", "resolvers", "versions"},
     "reporting": {"errors", "files", "functional", "reporting"},
+    "dashboards": {"errors", "functional", "identity", "reporting", "dashboards"},
 }
 HEAVY = {"torch", "pytorch_lightning", "timm", "albumentations", "torchvision"}
 #: Room -> packages it must not know.

@@ -7,11 +7,13 @@ from typing import Any
 import pandas as pd
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import BatchSampler, DataLoader, Sampler
 
+from fer_lightning.data.balance import COLUMNS, BalancedSampler
 from fer_lightning.data.cache import Cache, prepare
 from fer_lightning.data.dataset import Batch, EpochSampler, FERDataset, Transform, to_device, whole_batch
 from fer_lightning.data.manifest import cached_manifest
+from fer_lightning.data.sampling import SharedBatches
 from fer_lightning.datasets import contract
 from fer_lightning.errors import ConfigError
 from fer_lightning.functional.folds import Fold
@@ -38,13 +40,14 @@ class FERDataModule(pl.LightningDataModule):
         recipe: manifest row -> array.
         channels: what the channels mean; must be the recipe's.
         pixel_range: what pixels 0..255 are mapped to.
-        batch_size: samples a step.
+        batch_size: samples a step, in all processes that train a fold together.
         num_workers: loader processes; 0 is fastest for arrays from the cache without augmentation.
         targets: numeric columns of the manifest that a network is to predict, e.g. valence and arousal; rows without
             them are left out.
         keep_manifest: do not build the manifest again while the raw folder stays as it is, see
             `data.manifest.cached_manifest`.
         spotter: recipe that finds the apex of clips whose builder left it open (`apex: spot`).
+        sampling: the training samples of an epoch: `shuffled`, or `balanced` or `balanced_groups`, see `data.balance`.
     """
 
     def __init__(
@@ -67,10 +70,14 @@ class FERDataModule(pl.LightningDataModule):
         targets: Sequence[str] | None = None,
         keep_manifest: bool = False,
         spotter: object | None = None,
+        sampling: str = "shuffled",
     ) -> None:
         super().__init__()
         if list(recipe.channels) != list(channels):
             raise ConfigError(f"data={name}: channels {list(channels)} differ from the recipe's {recipe.channels}")
+        if sampling not in ("shuffled", *COLUMNS):
+            raise ConfigError(f"data.sampling={sampling!r} is not one of {['shuffled', *COLUMNS]}")
+        self.sampling = sampling
         self.name, self.root, self.kind = name, Path(root), kind
         self.builder, self.tiny, self.recipe = builder, tiny, recipe
         self.classes, self.channels = list(classes), list(channels)
@@ -86,6 +93,7 @@ class FERDataModule(pl.LightningDataModule):
         self.remarks: dict[str, int] = {}
         self.cache: Cache | None = None
         self.fold: Fold | None = None
+        self.share(rank=0, world=1, least=2)
 
     @property
     def synthetic(self) -> bool:
@@ -176,6 +184,10 @@ class FERDataModule(pl.LightningDataModule):
         self.fold, self.fold_seed = fold, seed
         self.transform, self.evaluate, self.views = transform, evaluate, views
 
+    def share(self, rank: int, world: int, least: int) -> None:
+        """Let the loaders of this process, `rank` of `world`, give its part only; see `SharedBatches`."""
+        self.rank, self.world, self.least = rank, world, least
+
     def rows(self, sample_ids: Sequence[str]) -> pd.DataFrame:
         """Manifest rows of these samples, in their order; row i of the manifest is row i of the cache."""
         return self.manifest.iloc[self.cache.numbers(sample_ids)]
@@ -183,25 +195,29 @@ class FERDataModule(pl.LightningDataModule):
     def loader(self, part: str, views: bool = False) -> DataLoader:
         """Loader over ``train``, ``val`` or ``test`` ids of the fold; only ``train`` is shuffled and augmented.
 
+        Where several processes share the fold (`share`), it gives this process's part of each training batch, of the
+        others every world-th sample, none of them twice.
+
         Args:
             part: which ids.
             views: make the fold's test-time views of each sample, where it has some, instead of `evaluate`.
         """
         ids = getattr(self.fold, part)
         train = part == "train"
-        # Batch norm cannot estimate anything from a single sample, so a last batch of one waits for another epoch.
-        lone = train and len(ids) > self.batch_size and len(ids) % self.batch_size == 1
         views = self.views if views else None
         transform = self.transform if train else None if views else self.evaluate
         dataset = FERDataset(
             self.cache, self.rows(ids), self.classes, self.pixel_range, self.targets, self.fold_seed,
             transform, views,
         )  # fmt: skip
+        if train:
+            batches = SharedBatches(self._order(ids), self.batch_size, self.rank, self.world, self.least)
+        else:
+            mine = range(self.rank, len(dataset), self.world)
+            batches = BatchSampler(mine, -(-self.batch_size // self.world), drop_last=False)
         return DataLoader(
             dataset,
-            batch_size=self.batch_size,
-            sampler=EpochSampler(len(dataset), self.fold_seed) if train else None,
-            drop_last=lone,
+            batch_sampler=batches,
             # Its own generator: starting an iterator would otherwise draw from the global one, and dropout in a
             # resumed epoch would differ from the same epoch of an unbroken run.
             generator=torch.Generator().manual_seed(self.fold_seed),
@@ -209,6 +225,18 @@ class FERDataModule(pl.LightningDataModule):
             collate_fn=whole_batch,
             persistent_workers=self.num_workers > 0,
         )
+
+    def _order(self, ids: Sequence[str]) -> Sampler[int]:
+        """The order of the training samples in each epoch."""
+        if self.sampling == "shuffled":
+            return EpochSampler(len(ids), self.fold_seed)
+        values = self.rows(ids)[COLUMNS[self.sampling]]
+        if values.nunique() == 1:
+            raise ConfigError(
+                f"data.sampling={self.sampling}: all training samples of fold {self.fold.name} have the same "
+                f"{values.name}, {values.iloc[0]!r}; choose data.sampling=shuffled"
+            )
+        return BalancedSampler(values, self.fold_seed)
 
     def train_dataloader(self) -> DataLoader:
         """Training samples, shuffled anew in each epoch."""

@@ -1,9 +1,11 @@
 """Network, task and augmentation of a config."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pandas as pd
 import pytorch_lightning as pl
+import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import nn
@@ -26,7 +28,7 @@ def build_task(cfg: DictConfig, fold: Fold | None = None, manifest: pd.DataFrame
         cfg: the whole config.
         fold: what it is for. Where it has validation samples, a scheduler with `monitor: auto` follows their loss, else
             the training loss; it never follows a test figure. `model.weights` may hold weights for each fold.
-        manifest: the rows of the fold's samples; needed with `model.weights`.
+        manifest: the rows of the fold's samples; needed with `model.weights` and with a loss that weighs the classes.
 
     Raises:
         ConfigError: the weights are not there or do not fit.
@@ -40,20 +42,45 @@ def build_task(cfg: DictConfig, fold: Fold | None = None, manifest: pd.DataFrame
         file = weights.find(cfg.model.weights, fold.name)
         weights.check_unseen(file, fold, manifest)
         weights.load(net, file, cfg.parts.freeze)
+    options = {"mix": instantiate(cfg.mix)} if cfg.get("mix") else {}
     return instantiate(
         cfg.task,
         net=net,
-        loss=instantiate(cfg.loss),
+        loss=build_loss(cfg, fold, manifest),
         optimizer=instantiate(cfg.optimizer),
         scheduler=scheduler,
         parts=instantiate(cfg.parts),
+        **options,
         _convert_="object",
     )
+
+
+def build_loss(cfg: DictConfig, fold: Fold | None, manifest: pd.DataFrame | None) -> nn.Module:
+    """The loss of the config; a partial one is told how many samples of each class the fold trains on."""
+    loss = instantiate(cfg.loss)
+    if not isinstance(loss, partial):
+        return loss
+    trained = manifest["label"][manifest["sample_id"].isin(fold.train)].value_counts()
+    return loss(counts=[int(trained.get(name, 0)) for name in cfg.data.classes])
 
 
 def build_net(cfg: DictConfig) -> nn.Module:
     """The network of the config, with as many outputs as its task predicts."""
     return build_network(cfg, num_outputs(cfg))
+
+
+def speed_up(cfg: DictConfig, net: nn.Module) -> None:
+    """Lay the weights out as `trainer.channels_last` says, and compile the forward pass for `trainer.compile`.
+
+    Both change results by rounding, and the masks that dropout draws. The names of the weights stay as they are.
+    """
+    if cfg.trainer.channels_last:
+        for tensor in (*net.parameters(), *net.buffers()):
+            if tensor.ndim == 4:
+                tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+    if cfg.trainer.compile:
+        torch.compiler.reset()  # what was compiled for earlier folds would count as too many versions of one network
+        net.compile()
 
 
 def num_outputs(cfg: DictConfig) -> int:

@@ -23,18 +23,21 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from fer_lightning.data.datamodule import FERDataModule
+from fer_lightning.errors import ConfigError
 from fer_lightning.files import write_atomically
 from fer_lightning.functional.continuous import best_epoch
 from fer_lightning.functional.folds import Fold, check_disjoint
 from fer_lightning.functional.selection import oracle_epoch
-from fer_lightning.protocols import weights
-from fer_lightning.protocols.build import build_augment, build_task, predicted_columns
+from fer_lightning.protocols import averaging, ddp, weights
+from fer_lightning.protocols.build import build_augment, build_task, predicted_columns, speed_up
+from fer_lightning.protocols.gradients import SampleMean
 from fer_lightning.protocols.selection import (
     BestValidationEpoch,
     TestEveryEpoch,
     probabilities,
     view_probabilities,
 )
+from fer_lightning.ranks import rank, told, world
 from fer_lightning.versions import versions
 
 #: Warnings of Lightning that are right in general and say nothing here.
@@ -44,6 +47,10 @@ UNHELPFUL = (
     ".*Checkpoint directory.*",  # a fold that goes on finds its own checkpoint there
     ".*in eval mode at the start of training.*",  # task.freeze
     ".*isinstance\\(treespec, LeafSpec\\).*",  # between Lightning and torch
+    ".*overridden `on_after_batch_transfer`.*",  # the task mixes what the data module has moved
+    ".*`broadcast_buffers` is deprecated.*",  # its successor is not in torch 2.11
+    ".*`srun` command is available.*",  # processes are started by `protocols.team` where srun has not
+    ".*recommended to use `sync_dist=True`.*",  # what is logged is of all processes, see `ranks.together`
 )
 Listener = Callable[[dict[str, Any]], None]
 
@@ -71,7 +78,8 @@ def run_fold(cfg: DictConfig, data: FERDataModule, fold: Fold, out: Path, listen
     try:
         with lock:
             if not is_done(out, fold):
-                _fit_and_predict(cfg, data, fold, out, listen)
+                told(fold)
+                fit_and_predict(cfg, data, fold, out, listen)
         return True
     except Timeout:
         return False
@@ -83,13 +91,16 @@ def fold_seed(seed: int, name: str) -> int:
 
 
 class _EpochSeed(pl.Callback):
-    """Seed each epoch by itself: a fold resumed in the middle then draws what it would have drawn."""
+    """Seed each epoch by itself: a fold resumed in the middle then draws what it would have drawn.
+
+    Processes that share the fold draw different numbers, so that dropout does not repeat its masks.
+    """
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
     def on_train_epoch_start(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
-        torch.manual_seed((self.seed + trainer.current_epoch) % 2**32)
+        torch.manual_seed((self.seed + trainer.current_epoch + 1_000_003 * rank()) % 2**32)
 
 
 class _Tell(pl.Callback):
@@ -103,7 +114,8 @@ class _Tell(pl.Callback):
         self.listen({"fold": self.fold, "epoch": trainer.current_epoch, "epochs": trainer.max_epochs} | line)
 
 
-def _fit_and_predict(cfg: DictConfig, data: FERDataModule, fold: Fold, out: Path, listen: Listener) -> None:
+def fit_and_predict(cfg: DictConfig, data: FERDataModule, fold: Fold, out: Path, listen: Listener) -> None:
+    """Fit, predict and write the files of one fold. Where processes share it, all call this and rank 0 writes."""
     check_disjoint(fold, data.manifest)
     started = time.perf_counter()
     seed = fold_seed(cfg.seed, fold.name)
@@ -111,30 +123,38 @@ def _fit_and_predict(cfg: DictConfig, data: FERDataModule, fold: Fold, out: Path
     pl.seed_everything(seed, workers=True, verbose=False)
     data.use_fold(fold, seed, **build_augment(cfg, data.recipe))
     task = build_task(cfg, fold, data.manifest)
+    ddp.share_training(cfg, data, task)
+    speed_up(cfg, task.net)
     keeper = _keeper(cfg, data)
     trainer = _trainer(cfg, fold, out, seed, keeper, listen)
     resume = out / "checkpoints" / fold.name / "last.ckpt"
-    trainer.fit(task, datamodule=data, ckpt_path=resume if resume.is_file() else None, weights_only=True)
+    resumes = told(resume.is_file())
+    trainer.fit(task, datamodule=data, ckpt_path=resume if resumes else None, weights_only=True)
+    task.to(trainer.strategy.root_device)  # where it was trained: Lightning has moved it to the CPU
+    averaging.end_with_average(trainer, task)
     torch.manual_seed(seed)
-    epoch = cfg.trainer.max_epochs
+    epoch = epochs = len(task.history)
     if isinstance(keeper, BestValidationEpoch):
         task.net.load_state_dict(keeper.weights)
         epoch = keeper.epoch
     columns = predicted_columns(cfg, data)
     by_view = view_probabilities(task, data.loader("test", views=True))
     test = by_view.mean(dim=1)
+    if fold.val:
+        validation = probabilities(task, data.loader("val", views=True))
+    if rank() > 0:
+        return
     if isinstance(keeper, TestEveryEpoch):
         epoch, test = _oracle(keeper, data, fold, out, *columns)
     if fold.val:
-        validation = probabilities(task, data.loader("val", views=True))
         _write_predictions(out / "validation", data, fold, fold.val, validation, *columns)
     _write_curves(out, fold, task.history)
     if data.views:
         _write_arrays(out / "views", fold, by_view.numpy(), *columns, view=np.array(data.views.names))
     facts = {
         "fold": fold.name, "seed": cfg.seed, "selection": cfg.protocol.selection, "epoch": epoch,
-        "epochs": cfg.trainer.max_epochs, "seconds": round(time.perf_counter() - started, 3),
-        "device": _device(trainer), "threads": torch.get_num_threads(), "versions": versions(),
+        "epochs": epochs, "seconds": round(time.perf_counter() - started, 3),
+        "device": _device(trainer), "processes": world(), "threads": torch.get_num_threads(), "versions": versions(),
     }  # fmt: skip
     if cfg.model.weights:
         facts["weights"] = weights.fingerprint(weights.find(cfg.model.weights, fold.name))
@@ -158,23 +178,28 @@ def _keeper(cfg: DictConfig, data: FERDataModule) -> pl.Callback | None:
 
 
 def _trainer(cfg: DictConfig, fold: Fold, out: Path, seed: int, keeper: Any, listen: Listener) -> pl.Trainer:
-    callbacks = [_EpochSeed(seed), _Tell(fold.name, listen), *instantiate(cfg.callbacks).values()]
+    callbacks = [*ddp.callbacks(), _EpochSeed(seed), _Tell(fold.name, listen), *instantiate(cfg.callbacks).values()]
     if keeper is not None:
         callbacks.append(keeper)
     options = dict(cfg.trainer)
-    every, _ = options.pop("checkpoint_every"), options.pop("save_weights")
+    every, *_ = (options.pop(key) for key in ("checkpoint_every", "save_weights", "channels_last", "compile"))
     if every:
         folder = out / "checkpoints" / fold.name
         callbacks.append(ModelCheckpoint(folder, filename="last", every_n_epochs=every, enable_version_counter=False))
+    if cfg.trainer.accumulate_grad_batches > 1:
+        callbacks.append(SampleMean())
     keeps = any(isinstance(callback, pl.callbacks.Checkpoint) for callback in callbacks)
-    logger = False
-    if cfg.logger.logger:
-        logger = instantiate(cfg.logger.logger)(name=fold.name, save_dir=str(out / cfg.logger.name))
-    return instantiate(
-        options, callbacks=callbacks, logger=logger, default_root_dir=str(out), enable_checkpointing=keeps,
+    trainer = instantiate(
+        options, callbacks=callbacks, logger=False, default_root_dir=str(out), enable_checkpointing=keeps,
         enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0, log_every_n_steps=1,
-        _convert_="all",
+        **ddp.join_trainer(cfg), _convert_="all",
     )  # fmt: skip
+    if options["precision"] == "16-mixed" != trainer.precision:
+        raise ConfigError(
+            f"trainer.precision=16-mixed needs a GPU; here Lightning would take {trainer.precision} in silence. "
+            "Choose trainer.precision=bf16-mixed or 32-true"
+        )
+    return trainer
 
 
 def _oracle(

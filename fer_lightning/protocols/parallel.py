@@ -17,24 +17,30 @@ from fer_lightning.errors import FERError
 from fer_lightning.functional.folds import Fold
 from fer_lightning.memory import keep_freed_memory
 from fer_lightning.progress import FoldProgress
-from fer_lightning.protocols.fold import is_done, run_fold
+from fer_lightning.protocols.ddp import processes
+from fer_lightning.protocols.devices import cores, deal_gpu
+from fer_lightning.protocols.fold import Listener, is_done, run_fold
+from fer_lightning.protocols.team import led
 
 
-def run_folds(cfg: DictConfig, data: FERDataModule, folds: Sequence[Fold], out: Path) -> None:
+def run_folds(
+    cfg: DictConfig, data: FERDataModule, folds: Sequence[Fold], out: Path, listen: Listener = lambda line: None
+) -> None:
     """Run every fold that has no predictions yet.
 
     Folds that another process is at are put aside and looked at again when the own ones are done, so two
-    processes on one run folder share the work instead of doing it twice.
+    processes on one run folder share the work instead of doing it twice. `listen` is told every line of every fold.
 
     Raises:
         FERError: a fold failed; the folds that were finished keep their files.
     """
     todo = [fold for fold in folds if not is_done(out, fold)]
     workers = min(cfg.protocol.workers, len(todo))
-    with FoldProgress(len(folds), len(folds) - len(todo)) as progress:
+    with FoldProgress(len(folds), len(folds) - len(todo), listen) as progress:
         if workers <= 1:
-            _use_processor(cfg, 1)
-            _run_here(cfg, data, todo, out, progress)
+            _use_processor(cfg, processes(cfg) // cfg.trainer.get("num_nodes", 1))
+            with led(cfg, data, out, todo):
+                _run_here(deal_gpu(cfg, 0, 1), data, todo, out, progress)
         elif workers > 1:
             _run_side_by_side(cfg, data, todo, out, workers, progress)
 
@@ -42,7 +48,7 @@ def run_folds(cfg: DictConfig, data: FERDataModule, folds: Sequence[Fold], out: 
 def _use_processor(cfg: DictConfig, workers: int) -> None:
     if not torch.cuda.is_available() or cfg.trainer.accelerator == "cpu":
         keep_freed_memory()
-    torch.set_num_threads(cfg.protocol.threads or max(1, (os.cpu_count() or 1) // workers))
+    torch.set_num_threads(cfg.protocol.threads or max(1, cores() // workers))
 
 
 def _run_here(cfg, data, todo: Sequence[Fold], out: Path, progress: FoldProgress) -> None:
@@ -68,8 +74,9 @@ def _run_side_by_side(cfg, data, todo, out: Path, workers: int, progress: FoldPr
     # A file that all workers map: sent to them, a manifest of millions of rows would stand in memory once for each.
     file = out / f".manifest-{os.getpid()}.arrow"
     save(data.manifest, file)
-    job = (OmegaConf.to_container(cfg, resolve=True), file, data.cache.folder.parent, out, workers)
-    processes = [context.Process(target=_worker, args=(*job, work, told), daemon=True) for _ in range(workers)]
+    rest = file, data.cache.folder.parent, out, workers, work, told
+    configs = [OmegaConf.to_container(deal_gpu(cfg, number, workers), resolve=True) for number in range(workers)]
+    processes = [context.Process(target=_worker, args=(config, *rest), daemon=True) for config in configs]
     for process in processes:
         process.start()
     try:

@@ -17,6 +17,8 @@ from torch.utils.data import DataLoader
 
 from fer_lightning.data.dataset import to_device
 from fer_lightning.errors import ConfigError
+from fer_lightning.protocols.averaging import scored_weights
+from fer_lightning.ranks import together, world
 
 RULES = ("last", "inner_val", "oracle_test")
 
@@ -44,7 +46,8 @@ class BestValidationEpoch(Checkpoint):
         value = self.sign * line[self.metric]
         if value > self.best:
             self.best, self.epoch = value, line["epoch"]
-            self.weights = copy.deepcopy(task.net.state_dict())
+            with scored_weights(trainer, task):
+                self.weights = copy.deepcopy(task.net.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best, "epoch": self.epoch, "weights": self.weights}
@@ -72,7 +75,8 @@ class TestEveryEpoch(pl.Callback):
         epoch = trainer.current_epoch + 1
         if epoch % self.every == 0 or epoch == trainer.max_epochs:
             self.epochs.append(epoch)
-            self.records.append(probabilities(task, self.loader))
+            with scored_weights(trainer, task):
+                self.records.append(probabilities(task, self.loader))
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Epoch numbers ``(E,)`` and probabilities ``(E, n, C)``."""
@@ -91,7 +95,8 @@ def view_probabilities(task: pl.LightningModule, loader: DataLoader) -> torch.Te
 
     A task with continuous values gives those instead, ``(n, K, T)``, one with both the two side by side.
     K is the number of views that the loader makes of a sample, 1 without. The network's mode is put back afterwards,
-    so training goes on as if nobody had looked.
+    so training goes on as if nobody had looked. Processes that share the fold predict its samples by turns (the n-th is
+    that of process n modulo world, see `FERDataModule.loader`), and each gets the predictions of all.
     """
     training = task.net.training
     task.eval()
@@ -103,7 +108,11 @@ def view_probabilities(task: pl.LightningModule, loader: DataLoader) -> torch.Te
         found = task.predict_step(batch | {"input": inputs}, 0)
         parts.append(found.unflatten(0, (-1, views)).cpu())
     task.train(training)  # the task, not its network: frozen parts stay as they are
-    return torch.cat(parts)
+    found = [torch.cat(theirs) for (theirs,) in together([(parts,)]) if theirs]
+    whole = torch.empty(len(loader.dataset), *found[0].shape[1:])
+    for place, theirs in enumerate(found):
+        whole[place :: world()] = theirs
+    return whole
 
 
 def probabilities(task: pl.LightningModule, loader: DataLoader) -> torch.Tensor:

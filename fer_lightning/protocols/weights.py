@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from fer_lightning.errors import ConfigError, LeakError
 from fer_lightning.files import write_atomically
 from fer_lightning.functional.folds import Fold
+from fer_lightning.ranks import rank
 
 #: Before the names of a network's tensors in checkpoints of Lightning and of wrapped networks.
 PREFIXES = ("net.", "module.")
@@ -101,7 +102,7 @@ def load(net: nn.Module, file: Path, frozen: Sequence[str] = ()) -> None:
     unused = [name for name in found if name not in own]
     lines += [f"not in the network, left out: {_parts(unused)}"] if unused else []
     text = "; ".join(lines)
-    if text not in told:
+    if text not in told and rank() == 0:
         print(f"  {text}", file=sys.stderr)
         told.add(text)
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from fer_lightning.functional.metrics import accuracy, confusion, uf1
+from fer_lightning.ranks import together
 from fer_lightning.tasks.parts import Parts
 from fer_lightning.tasks.training import Task
 
@@ -74,16 +75,17 @@ class ClassificationTask(Task):
         self._val.clear()
 
     def training_line(self) -> dict[str, float]:
-        count = sum(n for *_, n in self._seen)
+        seen = together(self._seen)
+        count = sum(n for *_, n in seen)
         return {
-            "train_loss": sum(float(loss) * n for loss, _, n in self._seen) / count,
-            "train_accuracy": sum(int(hits) for _, hits, _ in self._seen) / count,
+            "train_loss": sum(float(loss) * n for loss, _, n in seen) / count,
+            "train_accuracy": sum(int(hits) for _, hits, _ in seen) / count,
         }
 
     def validation_line(self) -> dict[str, float]:
         if not self._val:
             return {}
-        logits, labels = (torch.cat(parts) for parts in zip(*self._val, strict=True))
+        logits, labels = (torch.cat(parts) for parts in zip(*together(self._val), strict=True))
         loss = nn.functional.cross_entropy(logits, labels)
         return {"val_loss": float(loss)} | class_figures(logits, labels, self.num_classes)
 

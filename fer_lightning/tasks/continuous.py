@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from fer_lightning.functional.continuous import NOT_ANNOTATED, TINY, ccc, rmse
+from fer_lightning.ranks import together
 from fer_lightning.tasks.parts import Parts
 from fer_lightning.tasks.training import Task
 
@@ -133,8 +134,8 @@ class ContinuousTask(Task):
         self.validated.reset()
 
     def training_line(self) -> dict[str, float]:
-        count = sum(n for _, n in self._losses)
-        loss = sum(float(loss) * n for loss, n in self._losses) / count
+        losses = together(self._losses)
+        loss = sum(float(loss) * n for loss, n in losses) / sum(n for _, n in losses)
         return {"train_loss": loss, "train_ccc": float(ccc(self.seen.compute().cpu().numpy()).mean())}
 
     def validation_line(self) -> dict[str, float]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from fer_lightning.functional.continuous import ccc
+from fer_lightning.ranks import together
 from fer_lightning.tasks.classification import class_figures
 from fer_lightning.tasks.continuous import Agreement, ContinuousLoss, value_figures
 from fer_lightning.tasks.parts import Parts
@@ -96,7 +97,7 @@ class JointTask(Task):
         self.validated.reset()
 
     def training_line(self) -> dict[str, float]:
-        losses, hits, labelled, counts = zip(*self._seen, strict=True)
+        losses, hits, labelled, counts = zip(*together(self._seen), strict=True)
         return {
             "train_loss": sum(float(loss) * n for loss, n in zip(losses, counts, strict=True)) / sum(counts),
             "train_accuracy": int(sum(hits)) / max(int(sum(labelled)), 1),
@@ -106,7 +107,7 @@ class JointTask(Task):
     def validation_line(self) -> dict[str, float]:
         if not self._val:
             return {}
-        logits, labels = (torch.cat(parts) for parts in zip(*self._val, strict=True))
+        logits, labels = (torch.cat(parts) for parts in zip(*together(self._val), strict=True))
         found, known = self.validated.compute(), labels >= 0
         loss = self.class_weight * self.class_loss(nn.functional.cross_entropy, logits, labels)
         loss = loss + self.target_weight * self.target_loss.of(found)

@@ -21,6 +21,7 @@ from fer_lightning.protocols import weights
 from fer_lightning.protocols.selection import BestValidationEpoch
 from fer_lightning.reporting.scores import write_scores
 from fer_lightning.run import run
+from fer_lightning.stages import earlier
 from fer_lightning.tasks.classification import ClassificationTask
 from fer_lightning.tasks.continuous import Agreement, ContinuousLoss, ContinuousTask, sums
 from fer_lightning.tasks.joint import JointTask
@@ -320,8 +321,9 @@ def test_a_file_that_would_run_code_is_refused_unread(tmp_path, monkeypatch):
 def test_the_two_commands_that_the_config_shows_fit_each_other():
     text = (HOUSE / "conf" / "task" / "classification.yaml").read_text()
     commands = [line.split("train.py ")[1].split() for line in text.splitlines() if "python train.py" in line]
-    assert len(commands) == 2
-    stages = [configure(*command) for command in commands]
+    assert len(commands) == 3
+    one, *stages = [configure(*command) for command in commands]
+    assert (one.model_name, earlier(one).model_name) == (stages[1].model_name, stages[0].model_name)
     assert stages[0].trainer.save_weights
     assert stages[1].model.weights == f"runs/{stages[0].run_name}"
     assert list(stages[1].parts.freeze) == ["features"]
