@@ -26,11 +26,26 @@ test: $(READY)   ## the tests; FER_RAW=<folder of raw data> runs those on real d
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest -n 2 -q
 
+test-cluster: $(READY)  ## launchers on a real SLURM (Debian: slurm-wlm, munge; as root), Ray and joblib, on this machine
+	@command -v slurmctld munged >/dev/null || { echo "make: SLURM is needed: apt-get install slurm-wlm munge"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,ray]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps hydra-ray-launcher==1.2.2
+	$(BIN)/python -m pytest -q tests/cluster -m cluster
+
+BUDGET ?= full
+SEEDS  ?= 0
+reproduce: $(READY)  ## rows of a paper's table: TABLE=waspp-t10 [SEEDS=0,1,2] [BUDGET=smoke|cpu|full] [DATA=megc2019]
+	@test -n "$(TABLE)" || { $(BIN)/python -m fer_lightning.reproduce --list; echo "make: say which: make reproduce TABLE=..."; exit 1; }
+	$(BIN)/python -m fer_lightning.reproduce $(TABLE) --seeds $(SEEDS) --budget $(BUDGET) $(if $(DATA),--data $(DATA))
+
+reproduce-all: $(READY)  ## every table for which there is data: [SEEDS=0,1,2] [BUDGET=smoke|cpu|full]
+	$(BIN)/python -m fer_lightning.reproduce --seeds $(SEEDS) --budget $(BUDGET) $(if $(DATA),--data $(DATA))
+
 lint: $(READY)   ## style only
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 clean:           ## remove what demo and tests made (not .venv, not runs/)
 	rm -rf demo-runs .pytest_cache .ruff_cache
 
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo test test-cluster reproduce reproduce-all lint clean
 .DEFAULT_GOAL := help
