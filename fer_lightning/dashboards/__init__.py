@@ -1,0 +1,1 @@
+"""Runs as dashboards show them: Weights & Biases and TensorBoard, imported only when they are chosen."""
