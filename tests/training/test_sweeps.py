@@ -1,0 +1,181 @@
+"""Sweeps: grids that combine, cells that are refused, killed or done, and the table at the end."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from rich.console import Console
+
+from fer_lightning.compose import options
+from fer_lightning.errors import ConfigError
+from fer_lightning.reporting.grid import print_grid, write_grid
+from fer_lightning.resolvers import register
+from fer_lightning.sweep import choose_grid
+from tests.runs import HOUSE, SMALL, command
+
+
+def params(*overrides: str) -> dict[str, str]:
+    register()
+    with initialize_config_dir(str(HOUSE / "conf"), version_base="1.3"):
+        return dict(compose("config", list(overrides), return_hydra_config=True).hydra.sweeper.params or {})
+
+
+@pytest.mark.parametrize("model", ["model=waspp data=casme2", "model=resnet18 data=fer2013"])
+def test_several_grids_make_their_product(model):
+    assert params(*model.split(), "sweep=[placement,optimizers,seeds]") == {
+        "model.position": "conv1,conv2",
+        "model.branches": "2,3,4,5",
+        "optimizer": "glob(*)",
+        "seed": "range(5)",
+    }
+    assert params(*model.split(), "sweep=schedulers") == {"scheduler": "glob(*)"}
+
+
+@pytest.mark.parametrize("name", options("sweep"))
+def test_every_grid_is_one_that_hydra_can_read(name):
+    found = params("model=waspp", "data=casme2", f"sweep={name}")
+    overrides = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in found.items()])
+    assert all(override.is_sweep_override() for override in overrides)
+    assert bool(found) == (name != "none")
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("model=waspp sweep=seeds", "with -m"),
+        ("model=waspp sweep=seeds,optimizers -m", r"sweep=\[a,b\] runs their product"),
+    ],
+)
+def test_a_sweep_that_would_not_be_run_is_refused(typed, message):
+    with pytest.raises(ConfigError, match=message):
+        choose_grid(typed.split())
+
+
+@pytest.mark.parametrize("typed", ["sweep=none model=waspp", "model=waspp sweep=seeds --cfg job"])
+def test_a_sweep_may_be_named_where_nothing_is_run(typed):
+    assert choose_grid(typed.split()) == typed.split()
+
+
+#: Two cells that are scored and two that are refused: ranger21 brings its own scheduler.
+GRID = [
+    *SMALL, "protocol=kfold", "protocol.folds.k=2", "protocol.selection=inner_val", "protocol.inner_val=0.3", "-m",
+    "optimizer=ranger21", "scheduler=none,cosine", "sweep=seeds", "seed=0,1", "trainer.max_epochs=1",
+]  # fmt: skip
+
+
+def files(runs: Path) -> dict[Path, int]:
+    return {file: file.stat().st_mtime_ns for file in runs.glob("*/*/*/*/predictions/*.csv")}
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_goes_on_and_tells_what_became_of_every_cell(start, environment, tmp_path):
+    runs = tmp_path / "runs"
+    killed = subprocess.Popen(
+        command(*GRID), cwd=HOUSE, env=environment, start_new_session=True, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while not list(runs.glob("*/*/*/*/scores.json")) and killed.poll() is None:
+        time.sleep(0.01)
+    os.killpg(killed.pid, signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    before = files(runs)
+    done = start(*GRID)
+    assert done.returncode == 0, done.stderr
+    after = files(runs)
+    assert {file: after[file] for file in before} == before, "what was finished was run again"
+    assert len(after) == 4
+    head = "Sweep of 4 cells: 1 are there already, 2 are refused, 1 to run."
+    assert head in done.stderr
+    refusal = "refused: seed=0 scheduler=cosine: optimizer=ranger21 brings its own warm-up"
+    assert done.stderr.index(refusal) < done.stderr.index("run folder:"), "said before anything is trained"
+    assert "sweep: job 1 of 1 scored" in done.stderr
+    [file] = (runs / "sweeps").glob("*.csv")
+    assert str(file) in done.stdout
+    cells = pd.read_csv(file)
+    assert cells["state"].value_counts().to_dict() == {"refused": 2, "done": 1, "there": 1}
+    scored = cells.dropna(subset="uf1")
+    assert scored["rank"].tolist() == scored["uf1"].rank(ascending=False, method="min").tolist()
+    for _, cell in scored.iterrows():
+        scores = json.loads((Path(cell["folder"]) / "scores.json").read_text())
+        assert [cell["uf1"], cell["uf1_low"], cell["uf1_high"]] == pytest.approx([scores["uf1"], *scores["uf1_ci95"]])
+        assert scores["seed"] == cell["seed"]
+        assert 0 <= cell["validation"] <= 1
+    seeds = pd.DataFrame(json.loads(file.with_suffix(".json").read_text())["over_seeds"])
+    [(_, row)] = seeds.iterrows()
+    spread = scored["uf1"].max() - scored["uf1"].min()
+    assert (row["mean"], row["sd"], row["seeds"]) == pytest.approx((scored["uf1"].mean(), spread / 2**0.5, 2))
+    assert "to take the first row is to choose on the test set" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_failed_cell_is_in_the_table_and_fold_jobs_are_one_cell(start, tmp_path):
+    done = start(*SMALL[:3], "protocol=kfold", "protocol.folds.k=2", "optimizer.lr=0.001,1e30", "sweep=folds", "-m",
+                 "trainer.max_epochs=2")  # fmt: skip
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "Sweep of 2 cells: 0 are there already, 0 are refused, 2 to run in 4 jobs." in done.stderr
+    [file] = (tmp_path / "runs" / "sweeps").glob("*.csv")
+    cells = pd.read_csv(file, dtype=str).set_index("optimizer.lr")
+    assert cells["state"].to_dict() == {"0.001": "done", "1e+30": "failed"}
+    assert "training has diverged" in cells.loc["1e+30", "reason"]
+    assert "training has diverged" in done.stdout
+
+
+def cell(runs: Path, name: str, data: str, uf1: float, honest: float | None = None, **more) -> dict:
+    """A run folder with the scores that a table reads."""
+    folder = runs / data / name
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(f"data: {{name: {data}}}\n")
+    scores = {"seed": 0, "selection": "last", "samples": 9, "folds": 1, "uf1": uf1, "uf1_ci95": [0.1, 0.9], "uar": 0.5,
+              "accuracy": 0.5, "honest": None, "seconds": 1.0, "synthetic": False}  # fmt: skip
+    if honest is not None:
+        scores |= {"selection": "oracle_test", "honest": {"uf1": honest, "uf1_ci95": [0.2, 0.6]}}
+    (folder / "scores.json").write_text(json.dumps(scores))
+    return {"state": "done", "reason": "", "folder": folder, "metric": "val_uf1", "name": name} | more
+
+
+def test_an_oracle_is_ranked_by_its_last_epoch_and_data_sets_apart(tmp_path):
+    rows = [
+        cell(tmp_path, "honest", "casme2", 0.5),
+        cell(tmp_path, "oracle", "casme2", 0.8, honest=0.4),
+        cell(tmp_path, "other", "samm", 0.3),
+    ]
+    cells, seeds, file = write_grid(rows, ["name"], tmp_path / "sweeps")
+    found = cells.set_index("name")
+    assert found["rank"].to_dict() == {"honest": 1, "oracle": 2, "other": 1}
+    assert found.loc["oracle", ["uf1", "uf1_low", "uf1_high", "oracle"]].tolist() == [0.4, 0.2, 0.6, 0.8]
+    assert pd.isna(found.loc["honest", "oracle"])
+    assert seeds.empty
+    assert write_grid(rows[::-1], ["name"], tmp_path / "sweeps")[2] == file, "the name is that of the grid"
+    console = Console(width=160, file=io.StringIO())
+    print_grid(cells, seeds, file, console)
+    text = console.file.getvalue()
+    assert "0.400 (0.200-0.600)" in text
+    assert "oracle †" in text
+    assert "epoch chosen on the test samples" in text
+
+
+def test_means_over_seeds_by_hand(tmp_path):
+    values = {("a", 0): 0.2, ("a", 1): 0.4, ("a", 2): 0.6, ("b", 0): 0.7}
+    rows = [cell(tmp_path, f"{n}{s}", "casme2", v, optimizer=n, seed=str(s)) for (n, s), v in values.items()]
+    _, seeds, _ = write_grid(rows, ["optimizer", "seed"], tmp_path / "sweeps")
+    assert seeds[["optimizer", "mean", "seeds"]].values.tolist() == [["b", 0.7, 1], ["a", pytest.approx(0.4), 3]]
+    assert seeds["sd"].tolist() == [pytest.approx(float("nan"), nan_ok=True), pytest.approx(0.2)]
+
+
+def test_a_sweep_without_a_scored_cell_has_a_table_too(tmp_path):
+    row = {"state": "failed", "reason": "ConfigError: no", "folder": tmp_path / "x", "metric": "val_uf1", "lr": "1"}
+    cells, seeds, file = write_grid([row], ["lr"], tmp_path / "sweeps")
+    assert file.is_file()
+    assert cells["state"].tolist() == ["failed"]
+    console = Console(width=160, file=io.StringIO())
+    print_grid(cells, seeds, file, console)
+    assert "failed: ConfigError: no" in console.file.getvalue()
