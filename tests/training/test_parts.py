@@ -92,9 +92,7 @@ def test_a_weight_decay_of_a_part_reaches_the_step():
     before = [layer.weight.detach().clone() for layer in net]
     parts = Parts(weight_decay={"0": 0.5})
     nothing = nn.MSELoss()
-    nothing.forward = lambda logits, labels: (
-        logits.sum() * 0
-    )  # no gradient: only the decay moves weights
+    nothing.forward = lambda logits, labels: logits.sum() * 0  # no gradient: only the decay moves weights
     task = ClassificationTask(net, nothing, sgd, NONE, num_classes=2, parts=parts)
     fit(task, batches(8, 8), epochs=1)
     torch.testing.assert_close(net[0].weight, before[0] * (1 - 0.1 * 0.5))
