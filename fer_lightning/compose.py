@@ -18,13 +18,13 @@ def options(group: str) -> list[str]:
 
 
 def configure(overrides: list[str]) -> DictConfig:
-    """Compose the config as `train.py` does; without a model, one that asks nothing of the data.
+    """Compose the config as `train.py` does; without a model or an experiment, one that asks nothing of the data.
 
     Raises:
         ConfigError: an unknown group, option or key; the message lists what exists.
     """
     register()
-    if not any(text.startswith("model=") for text in overrides):
+    if not any(text.startswith(("model=", "experiment=")) for text in overrides):
         overrides = ["model=random_guess", *overrides]
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):

@@ -4,6 +4,7 @@ Builds the manifest, reads every sample once (through the cache) and reports whi
 files that cannot be read, pictures that show nothing, exact and near duplicates inside and across the splits,
 duplicates with conflicting labels, and splits of different sharpness (a sign of an altered copy). Exit code 0; with
 --strict, 1 when something was found; 2 when there is no manifest: files missing, or a sheet with onset behind apex.
+With --duplicates it only lists the pictures of val and test that are in train too, pixel for pixel.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from fer_lightning.compose import configure
 from fer_lightning.data.datamodule import FERDataModule
 from fer_lightning.errors import DatasetError, FERError
 from fer_lightning.files import write_atomically
+from fer_lightning.functional.duplicates import exact_groups
 from fer_lightning.progress import CacheProgress
 from fer_lightning.reporting.findings import (
     SPLIT_ORDER,
@@ -46,10 +48,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--strict", action="store_true", help="exit with 1 when something was found")
     parser.add_argument("--near", type=float, default=None, metavar="R", help="least correlation of near duplicates "
                         f"(default .98, looked for up to {MANY:,} pictures; 0 switches it off)")  # fmt: skip
+    parser.add_argument("--duplicates", type=Path, default=None, metavar="FILE",
+                        help="only write sample_id, split, twin of pictures that are in train too")  # fmt: skip
     parser.add_argument("--json", type=Path, default=None, help="default: <paths.runs>/verify/<data>.json")
     given = parser.parse_args(arguments)
     try:
         cfg = configure(given.overrides)
+        if given.duplicates:
+            found = in_train(cfg)
+            write_atomically(given.duplicates, found.to_csv(index=False, lineterminator="\n"))
+            print(f"{given.duplicates}: {found['split'].value_counts().to_dict()} pictures are in train too")
+            return 0
         report = verify(cfg, given.near)
     except FERError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
@@ -110,6 +119,23 @@ def verify(cfg: DictConfig, near: float | None = None) -> dict:
         "group_sizes": {name: int(size) for name, size in sizes.sort_index().items()} if len(sizes) <= MANY else {},
         "left_out": data.dropped, "corrected": data.corrected, "sharpness": sharp, "findings": findings,
     }  # fmt: skip
+
+
+def in_train(cfg: DictConfig) -> pd.DataFrame:
+    """The samples of val and test whose picture is in train too: sample_id, split, twin (the first one in train)."""
+    data: FERDataModule = instantiate(cfg.data)
+    data.build()
+    data.prepare(Path(cfg.paths.cache), 2)
+    rows = data.manifest
+    splits = rows["split"].to_numpy()
+    pictures = data.cache.array[data.cache.numbers(rows["sample_id"])]
+    lines = []
+    for group in exact_groups(pictures):
+        twin = group[splits[group] == "train"][:1]
+        lines += [(row, twin[0]) for row in group if len(twin) and splits[row] != "train"]
+    copies, twins = np.array(sorted(lines), dtype=int).reshape(-1, 2).T
+    ids = rows["sample_id"].to_numpy()
+    return pd.DataFrame({"sample_id": ids[copies], "split": splits[copies], "twin": ids[twins]})
 
 
 def _prepare(data: FERDataModule, cache_dir: Path) -> list[dict]:

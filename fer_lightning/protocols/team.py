@@ -105,7 +105,7 @@ def _started(number: int, gpu: bool) -> Iterator[None]:
     others = [context.Process(target=_other, args=(place, number, port, gpu, errors)) for place in range(1, number)]
     for other in others:
         other.start()
-    threading.Thread(target=_watch, args=(others, over), daemon=True).start()
+    threading.Thread(target=_watch, args=(others, errors, over), daemon=True).start()
     try:
         join("127.0.0.1", port, 0, number, gpu)
         yield
@@ -151,10 +151,11 @@ def _blame(others: Sequence[SpawnProcess], errors: Any) -> None:
         ) from None
 
 
-def _watch(others: Sequence[SpawnProcess], over: threading.Event) -> None:
+def _watch(others: Sequence[SpawnProcess], errors: Any, over: threading.Event) -> None:
     """End this process if another one ends before its time and this one does not notice."""
     # No exit codes: asked for in two threads at once, one of them gets none.
     connection.wait([other.sentinel for other in others])
     if not over.wait(GRACE):
-        print("another process of this fold has failed; its own message says why", file=sys.stderr, flush=True)
+        why = "killed?" if errors.empty() else errors.get()
+        print(f"another process of this fold has failed: {why}", file=sys.stderr, flush=True)
         os._exit(1)

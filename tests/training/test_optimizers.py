@@ -162,7 +162,7 @@ def test_steps_by_hand():
         (["optimizer=adadelta", "scheduler=onecycle"], "cycles the momentum, and Adadelta has none"),
         (["optimizer=sgd", "optimizer.momentum=0.0", "scheduler=onecycle"], "and SGD has none"),
         (["optimizer=sam", "trainer.precision=16-mixed"], "choose bf16-mixed"),
-        (["optimizer=sam", "+trainer.accumulate_grad_batches=2"], "must be 1"),
+        (["optimizer=sam", "trainer.accumulate_grad_batches=2"], "must be 1"),
     ],
 )
 def test_pairs_that_would_do_something_else_are_refused(overrides, message):

@@ -28,7 +28,7 @@ def test_frozen_parts_stay_as_they_are_also_their_batch_norm_and_dropout():
 
     class Peek(pl.Callback):
         def on_train_epoch_end(self, trainer, task):
-            view_probabilities(task, DataLoader(Plain([{"input": torch.ones(2, 6)}]), batch_size=None))
+            view_probabilities(task, DataLoader(Plain([{"input": torch.ones(6)}] * 2), batch_size=2))
             modes.append([m.training for m in task.net.features])
             assert task.net.classifier.training
 

@@ -1,0 +1,1 @@
+"""Printed tables against ours: run folders become small committed files, these become results.csv and README.md."""

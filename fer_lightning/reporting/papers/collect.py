@@ -1,0 +1,158 @@
+"""From a run folder to the few files of it that are committed: everything its scores need, and nothing else.
+
+::
+
+    predictions/<name>.csv.gz              the tested samples of all folds: sample_id, fold, dataset, group, label,
+                                           predicted, p_<class> ..., <value> ..., predicted_<value> ...; of oracle_test
+                                           also last_predicted, last_p_<class> ..., at the last epoch of each fold
+    predictions/<name>-validation.csv.gz   the same of the validation samples, where there are any
+    predictions/<name>.json                what was run, how long, with what; one line a key
+    predictions/<row>-counts.json          parameters of the network of a row
+
+``<name>`` is ``<row>-seed<k>-<budget>``, with ``-<data>`` where another data set than the row's own was asked for.
+"""
+
+import gzip
+import hashlib
+import json
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fer_lightning.errors import PoolError
+from fer_lightning.files import write_atomically
+from fer_lightning.reporting.epochs import read_epochs
+from fer_lightning.reporting.pool import Pool, probability_columns, read_pool, value_columns
+
+#: Digits of probabilities and values behind the point: what is predicted stands beside them, in words.
+FORMAT = "%.5f"
+#: A file larger than this does not belong into a repository.
+LIMIT = 5_000_000
+AGAIN = "Take it from the repository, or run the row again"
+
+
+def file_name(about: Mapping[str, Any]) -> str:
+    """Name of a cell's files, without ending."""
+    name = f"{about['row']}-seed{about['seed']}-{about['budget']}"
+    return f"{name}-{about['asked']}" if about["asked"] else name
+
+
+def collect(folder: Path, predictions: Path, about: Mapping[str, Any], synthetic: bool = False) -> Path:
+    """Write the committed files of a run, unless they are those of this run already.
+
+    Args:
+        folder: the run folder; an ensemble's will do.
+        predictions: ``experiments/<table>/predictions``.
+        about: row, seed, budget, asked (another data set that was asked for, or ""), run (name of its folder) and
+            command.
+        synthetic: accept a run on generated data.
+
+    Returns:
+        The ``.json``.
+
+    Raises:
+        PoolError: the run is incomplete, on generated data, or its files would be too large.
+    """
+    file = predictions / f"{file_name(about)}.json"
+    sha = hashlib.sha256((folder / "scores.json").read_bytes()).hexdigest()
+    if file.is_file() and json.loads(file.read_bytes()).get("scores_sha256") == sha:
+        return file
+    pool = read_pool(folder)
+    if pool.synthetic and not synthetic:
+        raise PoolError(f"{folder} is a run on generated data; its numbers do not belong into {predictions.parent}")
+    table = pool.table
+    if pool.selection == "oracle_test":
+        table = pd.concat([table, last_epoch(pool)], axis=1)
+    write_table(file.with_suffix(".csv.gz"), table)
+    if pool.validation is not None:
+        write_table(file.with_name(f"{file.stem}-validation.csv.gz"), pool.validation)
+    write_facts(file, {**about, **_facts(pool), "folds": _folds(pool), "scores_sha256": sha})
+    return file
+
+
+def last_epoch(pool: Pool) -> pd.DataFrame:
+    """What a run with selection=oracle_test predicts at the last epoch of each fold, rows as in ``pool.table``."""
+    columns = [*probability_columns(pool.classes), *value_columns(pool.targets)]
+    parts = [
+        pd.DataFrame(np.hstack([fold.probabilities[-1], fold.values[-1]]), index=fold.sample_id, columns=columns)
+        for fold in read_epochs(pool).values()
+    ]
+    rows = pd.concat(parts).loc[pool.table["sample_id"]].reset_index(drop=True)
+    if pool.classes:
+        best = rows[probability_columns(pool.classes)].to_numpy().argmax(axis=1)
+        rows.insert(0, "predicted", np.array(pool.classes)[best])
+    return rows.add_prefix("last_")
+
+
+def write_table(file: Path, table: pd.DataFrame) -> None:
+    """A csv that the same table always gives the same bytes of.
+
+    Raises:
+        PoolError: it is larger than `LIMIT`.
+    """
+    content = table.to_csv(index=False, float_format=FORMAT, lineterminator="\n").encode()
+    packed = gzip.compress(content, mtime=0)
+    if len(packed) > LIMIT:
+        raise PoolError(f"{file}: {len(packed) / 1e6:.1f} MB, at most {LIMIT / 1e6:.0f} belong into a repository")
+    write_atomically(file, packed)
+
+
+def read_table(file: Path, numbers: list[str]) -> pd.DataFrame:
+    """What `write_table` wrote; `numbers` are the columns that are no text.
+
+    Raises:
+        PoolError: the file is missing or broken.
+    """
+    try:
+        content = gzip.decompress(file.read_bytes())
+        table = pd.read_csv(BytesIO(content), dtype=str, keep_default_na=False)
+        return table.assign(**{name: pd.to_numeric(table[name]) for name in numbers if name in table})
+    except (OSError, ValueError, EOFError) as error:
+        raise PoolError(f"{file}: cannot be read ({error}). {AGAIN}") from error
+
+
+def write_facts(file: Path, facts: Mapping[str, Any]) -> None:
+    """JSON with one line a key: lists of 68 folds stay readable in a diff."""
+    lines = [f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in facts.items()]
+    write_atomically(file, "{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def _facts(pool: Pool) -> dict[str, Any]:
+    first = pool.folds[0]
+    return {
+        "model": pool.model, "data": pool.data, "protocol": pool.protocol, "selection": pool.selection,
+        "classes": pool.classes, "targets": pool.targets, "samples": len(pool.table), "synthetic": pool.synthetic,
+        "device": first["device"], "threads": first.get("threads"), "versions": first["versions"],
+    }  # fmt: skip
+
+
+def _folds(pool: Pool) -> dict[str, list[Any]]:
+    """Columns fold, epoch (scored), epochs, seconds, train (samples), train_accuracy (of the scored epoch)."""
+    rows = []
+    trained = _training_samples(pool)
+    for fold in pool.folds:
+        row = {"fold": fold["fold"], "epoch": fold.get("epoch"), "epochs": fold.get("epochs")}
+        row |= {"seconds": fold["seconds"], "train": trained[fold["fold"]], "train_accuracy": None}
+        curves = pool.folder / "curves" / f"{fold['fold']}.csv"
+        if curves.is_file():
+            lines = pd.read_csv(curves).set_index("epoch")
+            if "train_accuracy" in lines and fold["epoch"] in lines.index:
+                row["train_accuracy"] = round(float(lines.at[fold["epoch"], "train_accuracy"]), 6)
+        rows.append(row)
+    return {key: [row[key] for row in rows] for key in rows[0]}
+
+
+def _training_samples(pool: Pool) -> dict[str, int]:
+    manifest = pd.read_csv(pool.folder / "manifest.csv", dtype=str, keep_default_na=False)
+    if pool.protocol == "holdout" and "split" in manifest:
+        count = int((manifest["split"] == "train").sum())
+        return {fold["fold"]: count for fold in pool.folds}
+    rest = pd.Series(len(manifest), index=[fold["fold"] for fold in pool.folds])
+    for held_out in (pool.table, pool.validation):
+        if held_out is not None:
+            rest = rest.sub(held_out["fold"].value_counts(), fill_value=0)
+    return {fold: int(count) for fold, count in rest.items()}

@@ -1,0 +1,103 @@
+"""experiments/README.md: all tables at a glance."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from fer_lightning.files import write_atomically
+from fer_lightning.functional.frames import natural_key
+from fer_lightning.reporting.papers.readme import (
+    BEGIN,
+    END,
+    between_marks,
+    main_results,
+    markdown,
+    number,
+    read_results,
+    title,
+)
+from fer_lightning.reporting.papers.results import read_paper
+
+INTRODUCTION = f"""# Printed tables, and what comes out here
+
+One folder a table of a paper: its printed numbers (paper.csv), ours (results.csv), what ours are computed from
+(predictions/), both side by side (README.md).
+
+{BEGIN}
+{END}
+"""
+HEADS = ("table", "what", "rows with a result", "printed numbers in our interval", "closest to the paper", "farthest")
+
+
+def write_glance(experiments: Path) -> Path:
+    """Write the generated part of ``experiments/README.md``; the same files give the same bytes."""
+    tables = sorted(
+        (file.parent for file in experiments.glob("*/paper.csv")), key=lambda table: natural_key(table.name)
+    )
+    others = sorted(file.parent for file in experiments.glob("*/README.md") if file.parent not in tables)
+    lines = list(markdown(HEADS, [_line(table) for table in tables if (table / "results.csv").is_file()]))
+    lines.append("Differences are ours less the paper's, of the first metric of the table, at budget full where there "
+                 "is a result, else at the budget named.")  # fmt: skip
+    if others:
+        lines += [
+            "\nRuns that are kept whole:\n",
+            *(f"- [{other.name}]({other.name}): {_title(other)}" for other in others),
+        ]
+    file = experiments / "README.md"
+    old = file.read_text() if file.is_file() else INTRODUCTION
+    write_atomically(file, between_marks(file, old, "\n".join(lines)))
+    return file
+
+
+def _line(table: Path) -> list[str]:
+    paper, results = read_paper(table), read_results(table)
+    rows = list(dict.fromkeys(paper["row"]))
+    budgets = [budget for budget in dict.fromkeys(results["budget"]) if budget]
+    with_result = {budget: results.loc[results["budget"] == budget, "row"].nunique() for budget in budgets}
+    counted = results.loc[results["seed"] == "", "row"].nunique()
+    said = [f"{number} of {len(rows)} ({budget})" for budget, number in with_result.items()]
+    trained = not paper["metric"].str.startswith("parameters_").all()
+    said = said or [f"0 of {len(rows)}" if trained else f"{counted} of {len(rows)} (counted)"]
+    gaps = _gaps(paper, results)
+    near, far = (gaps[gap(gaps, key=abs)] for gap in (min, max)) if gaps else ("", "")
+    return [f"[{table.name}]({table.name})", _title(table), ", ".join(said), _inside(paper, results), near, far]
+
+
+def _inside(paper: pd.DataFrame, results: pd.DataFrame) -> str:
+    """How many printed numbers lie in the interval of ours, of how many that can be compared, by budget."""
+    said = []
+    for budget in dict.fromkeys(results.loc[results["low"].notna(), "budget"]):
+        within = []
+        for line in paper[paper["printed"] != ""].itertuples():
+            own = main_results(results[results["budget"] == budget], line.row, line.part)
+            ends = own.loc[own["metric"] == line.metric, ["low", "high"]].mean()
+            if ends.notna().all():
+                within.append(ends["low"] <= float(line.printed) <= ends["high"])
+        said.append(f"{sum(within)} of {len(within)} ({budget})")
+    return ", ".join(said)
+
+
+def _gaps(paper: pd.DataFrame, results: pd.DataFrame) -> dict[float, str]:
+    """Difference -> its sentence, of the first metric of the table that we have a number for."""
+    for metric in dict.fromkeys(paper["metric"]):
+        lines = paper[(paper["metric"] == metric) & (paper["part"] == "all") & (paper["printed"] != "")]
+        found = {}
+        for line in lines.itertuples():
+            own = main_results(results[results["metric"] == metric], line.row)
+            budgets = sorted(set(own["budget"]), key=lambda budget: (budget != "full", budget))
+            if not budgets:
+                continue
+            value = own.loc[own["budget"] == budgets[0], "value"].mean()
+            gap = value - float(line.printed)
+            budget = "" if budgets[0] in ("full", "") else f", budget {budgets[0]}"
+            found[gap] = f"{line.row}: {title(metric)} {number(metric, value)}, {number(metric, gap)} off{budget}"
+        if found:
+            return found
+    return {}
+
+
+def _title(folder: Path) -> str:
+    """The first heading of the folder's README."""
+    file = folder / "README.md"
+    lines = file.read_text().splitlines() if file.is_file() else []
+    return next((line.removeprefix("# ") for line in lines if line.startswith("# ")), folder.name)

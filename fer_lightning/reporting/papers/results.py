@@ -1,0 +1,209 @@
+"""From the committed files of a table to its results.csv: every figure is computed again from predictions."""
+
+import json
+from collections.abc import Iterator, Set
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fer_lightning.errors import PoolError
+from fer_lightning.files import write_atomically
+from fer_lightning.functional.stats import wilson
+from fer_lightning.reporting.agreement import names as value_names
+from fer_lightning.reporting.papers.collect import AGAIN, file_name, read_table
+from fer_lightning.reporting.pool import Pool, probability_columns, value_columns
+from fer_lightning.reporting.scores import SCORES, score
+
+COLUMNS = (
+    "row", "seed", "budget", "data", "selection", "part", "metric", "value", "low", "high", "n", "epochs", "seconds",
+    "device", "commit", "run",
+)  # fmt: skip
+DUPLICATES = "fer2013-duplicates.csv"
+
+
+def write_results(table: Path) -> pd.DataFrame:
+    """Rebuild ``<table>/results.csv`` from ``<table>/predictions``; the same files give the same bytes.
+
+    Args:
+        table: ``experiments/<table>``; its ``paper.csv`` gives the order of the rows.
+
+    Raises:
+        PoolError: a committed file is missing, broken, or contradicts another.
+    """
+    paper = read_paper(table)
+    lines = [line for file in sorted((table / "predictions").glob("*.json")) for line in _of_file(file)]
+    results = pd.DataFrame(lines, columns=COLUMNS)
+    order = {row: place for place, row in enumerate(dict.fromkeys(paper["row"]))}
+    stray = sorted(set(results["row"]) - set(order))
+    if stray:
+        raise PoolError(f"{table / 'predictions'} has results of rows that paper.csv does not name: {stray}")
+    results = results.sort_values(
+        ["row", "budget", "seed"], key=lambda column: column.map(order) if column.name == "row" else column,
+        kind="stable", ignore_index=True,
+    )  # fmt: skip
+    write_atomically(table / "results.csv", results.to_csv(index=False, lineterminator="\n"))
+    return results
+
+
+def read_paper(table: Path) -> pd.DataFrame:
+    """``paper.csv``, all text: row, part, metric, printed, source, note."""
+    return pd.read_csv(table / "paper.csv", dtype=str, keep_default_na=False)
+
+
+def _of_file(file: Path) -> Iterator[dict[str, Any]]:
+    facts = read_facts(file)
+    blank = dict.fromkeys(COLUMNS, "") | {"row": facts["row"], "part": "all"}
+    if "parameters_total" in facts:
+        for metric in ("parameters_train", "parameters_total"):
+            yield blank | {"metric": metric, "value": facts[metric]}
+        return
+    blank |= {
+        "seed": facts["seed"], "budget": budget_name(facts),
+        "data": facts["data"], "selection": facts["selection"], "epochs": most(facts["folds"]["epochs"]),
+        "seconds": round(sum(facts["folds"]["seconds"]), 1), "device": text(facts["device"]), "run": facts["run"],
+        "commit": text([version["commit"] for version in listed(facts["versions"])]),
+    }  # fmt: skip
+    left_out = read_duplicates(file.parent.parent.parent) if of_fer2013(facts) else frozenset()
+    for pool in read_committed(file, facts):
+        for line in figures(pool, left_out):
+            yield blank | {"selection": pool.selection} | line
+    yield from (blank | line for line in _of_training(facts["folds"]))
+
+
+def read_facts(file: Path) -> dict[str, Any]:
+    """What a ``.json`` of ``predictions`` says.
+
+    Raises:
+        PoolError: it cannot be read.
+    """
+    try:
+        return json.loads(file.read_bytes())
+    except ValueError as error:
+        raise PoolError(f"{file}: cannot be read ({error}). {AGAIN}") from error
+
+
+def budget_name(facts: dict[str, Any]) -> str:
+    """The budget, with the other data set that was asked for: results of both never stand in one table."""
+    return f"{facts['budget']}, data={facts['asked']}" if facts["asked"] else facts["budget"]
+
+
+def read_committed(file: Path, facts: dict[str, Any]) -> list[Pool]:
+    """The run as it was scored and, of oracle_test, also as it was at the last epoch of each fold.
+
+    Args:
+        file: the ``.json`` of a cell.
+        facts: its content.
+    """
+    if file_name(facts) != file.stem:
+        raise PoolError(f"{file} says that it is of {file_name(facts)}; it was renamed or edited")
+    columns = [*probability_columns(facts["classes"]), *facts["targets"], *value_columns(facts["targets"])]
+    lasts = [f"last_{name}" for name in columns]
+    table = read_table(file.with_suffix(".csv.gz"), [*columns, *lasts])
+    if len(table) != facts["samples"] or table["sample_id"].duplicated().any():
+        raise PoolError(
+            f"{file.with_suffix('.csv.gz')}: {len(table)} rows of {table['sample_id'].nunique()} samples, expected "
+            f"{facts['samples']} of as many. {AGAIN}"
+        )
+    of_fold = zip(facts["folds"]["fold"], facts["folds"]["seconds"], strict=True)
+    made = {"device": facts["device"], "versions": facts["versions"]}
+    validation = file.with_name(f"{file.stem}-validation.csv.gz")
+    pool = Pool(
+        folder=file.parent,
+        table=table.drop(columns=[name for name in table if name.startswith("last_")]),
+        validation=read_table(validation, columns) if validation.is_file() else None,
+        folds=[{"fold": fold, "seconds": seconds} | made for fold, seconds in of_fold],
+        **{key: facts[key] for key in
+           ("classes", "targets", "model", "data", "protocol", "selection", "seed", "synthetic")},
+    )  # fmt: skip
+    if pool.selection != "oracle_test":
+        return [pool]
+    last = {name.removeprefix("last_"): table[name] for name in table if name.startswith("last_")}
+    return [pool, replace(pool, table=pool.table.assign(**last), selection="last")]
+
+
+def figures(pool: Pool, left_out: Set[str] = frozenset()) -> Iterator[dict[str, Any]]:
+    """part, metric, value, low, high and n of each figure of `pool`, and of each of its parts.
+
+    Args:
+        pool: what was predicted.
+        left_out: samples without which the accuracy is given once more.
+    """
+    # Only a run folder has the record of all epochs that `score` asks of oracle_test.
+    scores = score(replace(pool, selection="last"))
+    for block in (scores, scores.get("continuous")):
+        if block is not None:
+            parts = {"all": block} | block["parts"]
+            yield from (line for name, part in parts.items() for line in _of_block(part, name, pool))
+    validation = scores.get("validation")
+    if validation and "accuracy" in validation:
+        low, high = validation["accuracy_ci95"] or (np.nan, np.nan)
+        yield _line("all", "validation_accuracy", validation["accuracy"], low, high, validation["samples"])
+    kept = pool.table[~pool.table["sample_id"].isin(left_out)]
+    if len(kept) < len(pool.table):  # a copy of FER2013 as folders has other names: no figure rather than a wrong one
+        hits = int((kept["label"] == kept["predicted"]).sum())
+        yield _line("all", "accuracy_deduplicated", hits / len(kept), *wilson(hits, len(kept)), len(kept))
+
+
+def _of_block(block: dict[str, Any], part: str, pool: Pool) -> Iterator[dict[str, Any]]:
+    line = partial(_line, part, n=block["samples"])
+    for metric in SCORES if "accuracy" in block else value_names(pool.targets):
+        ends = block.get(f"{metric}_ci95")
+        if metric == "accuracy_one_vs_rest" and block["accuracy_ci95"]:
+            errors = 2 / len(pool.classes)  # it is 1 - 2 / C (1 - accuracy) in each resample too
+            ends = [1 - errors * (1 - end) for end in block["accuracy_ci95"]]
+        low, high = ends or (np.nan, np.nan)
+        yield line(metric, block[metric], low, high)
+    if "per_class" in block:
+        precision = [each["precision"] for each in block["per_class"].values()]
+        yield line("macro_precision", sum(precision) / len(precision), np.nan, np.nan)
+
+
+def _line(part: str, metric: str, value: float, low: float, high: float, n: int) -> dict[str, Any]:
+    value, low, high = (None if np.isnan(x) else round(float(x), 6) for x in (value, low, high))
+    return {"part": part, "metric": metric, "value": value, "low": low, "high": high, "n": n}
+
+
+def _of_training(folds: dict[str, list[Any]]) -> Iterator[dict[str, Any]]:
+    seconds = np.array(folds["seconds"])
+    found = {"seconds_per_fold": seconds.mean(), "hours": seconds.sum() / 3600}
+    if None not in folds["epochs"]:
+        found["samples_per_second"] = np.dot(folds["train"], folds["epochs"]) / seconds.sum()
+    if None not in folds["train_accuracy"]:
+        found["train_accuracy"] = np.mean(folds["train_accuracy"])
+    yield from ({"metric": metric, "value": round(float(value), 6)} for metric, value in found.items())
+
+
+def of_fer2013(facts: dict[str, Any]) -> bool:
+    """Whether the samples are those of the FER2013 release, some of which stand in two of its parts."""
+    return facts["data"] == "fer2013" and not facts["synthetic"]
+
+
+def read_duplicates(experiments: Path) -> frozenset[str]:
+    """Samples of FER2013's PublicTest and PrivateTest whose picture is in Training too.
+
+    Raises:
+        PoolError: there is no list of them.
+    """
+    file = experiments / DUPLICATES
+    if not file.is_file():
+        raise PoolError(f"{file}: not found; python -m fer_lightning.verify data=fer2013 --duplicates {file} makes it")
+    return frozenset(pd.read_csv(file, dtype=str)["sample_id"])
+
+
+def most(values: list[int | None]) -> int | str:
+    """The largest number; "" where there is none, as of an ensemble."""
+    return max((value for value in values if value is not None), default="")
+
+
+def listed(value: Any) -> list[Any]:
+    """A list of what all folds agree on, or the list of what they differ in."""
+    return value if isinstance(value, list) else [value]
+
+
+def text(value: Any) -> str:
+    """The different ones, with commas."""
+    return ", ".join(dict.fromkeys(listed(value)))

@@ -1,0 +1,250 @@
+"""`python -m fer_lightning.reproduce [table ...]`: the rows of the papers' tables, run, collected and compared.
+
+Says first what is there, what will run and for how long, what lacks data, needs a GPU or is refused. A row that fails
+is named at the end (exit code 1), the others go on; a run that was stopped goes on with the same command. What counts
+of each run goes to experiments/<table>/predictions; results.csv, README.md of each table and experiments/README.md are
+rebuilt from there (--rebuild does only that, without torch). What people wrote outside the marks of a README stays.
+Budget smoke makes every row in minutes from generated data, below <runs>/smoke, and leaves experiments/ alone.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from fer_lightning.errors import ConfigError, FERError
+from fer_lightning.paper_rows import BUDGETS, EXPERIMENTS, Row, read_rows, why_not
+from fer_lightning.reproduction import Cell, Plan, count, distinct, run_cell, with_members
+
+#: States in the order in which they are named, with what is said of them.
+STATES = {
+    "there": "there", "counted": "counted, not trained", "open": "to run", "lacks data": "lack data",
+    "needs a GPU": "need a GPU", "refused": "refused", "done": "done", "failed": "failed",
+}  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run, collect and rebuild; 0, 1 when a row failed or is refused, 2 for a wrong name, 130 when stopped."""
+    given = _parser().parse_args(arguments)
+    try:
+        rows = read_rows()
+        tables = _tables(given.tables, rows)
+        if given.list:
+            _list(tables, rows)
+            return 0
+        if given.rebuild:
+            _rebuild(EXPERIMENTS, tables, rows)
+            return 0
+        return _reproduce(given, tables, rows)
+    except FERError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped: the same command goes on; finished rows are kept", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m fer_lightning.reproduce", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("tables", nargs="*", metavar="table", help="folders of experiments/ (default: all)")
+    parser.add_argument("--seeds", default="0", help="such as 0,1,2 (default: 0)")
+    parser.add_argument("--budget", default="full", choices=BUDGETS, help="full: the paper's settings (default); cpu: "
+                        "what two CPU cores can do; smoke: see above")  # fmt: skip
+    parser.add_argument("--data", default="", help="another data set than the rows' own, such as megc2019")
+    parser.add_argument("--hours", type=float, default=24.0, help="without a GPU, rows at budget full that would take "
+                        "longer are left out and named (default: 24)")  # fmt: skip
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--list", action="store_true", help="only list tables and rows")
+    what.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    what.add_argument("--rebuild", action="store_true", help="only rebuild tables from the committed files")
+    return parser
+
+
+def _tables(names: Sequence[str], rows: dict[str, Row]) -> list[str]:
+    there = list(dict.fromkeys(row.table for row in rows.values()))
+    unknown = sorted(set(names) - set(there))
+    if unknown:
+        raise ConfigError(f"no table {unknown}; there are {there}")
+    return [table for table in there if table in names] if names else there
+
+
+def _list(tables: list[str], rows: dict[str, Row]) -> None:
+    for table in tables:
+        own = [row for row in rows.values() if row.table == table]
+        print(f"{table}  ({len(own)} rows, {sum('cpu' in row.budgets for row in own)} of them at budget cpu)")
+        for row in own:
+            print(f"  {row.name}")
+
+
+def _reproduce(given: argparse.Namespace, tables: list[str], rows: dict[str, Row]) -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that fold processes end too
+    runs, experiments = Path(os.environ.get("FER_RUNS", "runs")), EXPERIMENTS
+    if given.budget == "smoke":
+        runs, experiments = runs / "smoke", _copy_papers(runs / "smoke" / "experiments")
+    plan = Plan(rows, given.budget, given.data, runs, given.hours)
+    print(f"planning {sum(row.table in tables for row in rows.values())} rows ...", file=sys.stderr, flush=True)
+    chosen = [plan.cell(name, seed) for seed in _seeds(given.seeds) for name in rows if rows[name].table in tables]
+    cells = with_members(chosen)
+    _print_plan(cells, given.budget)
+    if given.dry_run:
+        return 0
+    for cell in cells:
+        _attempt([cell], experiments, cell.state)
+    _run(cells, runs, experiments)
+    _note_missing(cells, experiments)
+    _rebuild(experiments, list(dict.fromkeys(cell.row.table for cell in cells)), rows)
+    return _end(cells)
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        return [int(seed) for seed in text.split(",")]
+    except ValueError as error:
+        raise ConfigError(f"--seeds {text}: expected whole numbers with commas between, such as 0,1,2") from error
+
+
+def _copy_papers(out: Path) -> Path:
+    for file in [*EXPERIMENTS.glob("*/paper.csv"), *EXPERIMENTS.glob("*.csv")]:
+        copy = out / file.relative_to(EXPERIMENTS)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)
+    return out
+
+
+def _print_plan(cells: list[Cell], budget: str) -> None:
+    for table in dict.fromkeys(cell.row.table for cell in cells):
+        own = [cell for cell in cells if cell.row.table == table]
+        counts = {state: sum(cell.state == state for cell in own) for state in STATES}
+        said = ", ".join(f"{number} {STATES[state]}" for state, number in counts.items() if number)
+        print(f"{table:18s} {said}{_time(own)}")
+    for state in ("lacks data", "needs a GPU", "refused"):
+        _name([cell for cell in cells if cell.state == state])
+    todo = _todo(cells)
+    guess = any(cell.seconds and not cell.measured for cell in todo)
+    how = " (an estimate, from the speeds of docs/models.md: 2 CPU cores)" if guess else ""
+    print(f"\nbudget {budget}: {len(todo)} runs to make{_time(todo) or ', no time'}{how}")
+
+
+def _todo(cells: list[Cell]) -> list[Cell]:
+    """What is to be run: each run folder once, ensembles last of what they are made of."""
+    return distinct(cell for cell in cells if cell.state == "open")
+
+
+def _time(cells: list[Cell]) -> str:
+    todo = _todo(cells)
+    known = [cell.seconds for cell in todo if cell.seconds is not None]
+    if not todo or not known:
+        return ", seconds each" if todo else ""
+    return f", about {_span(sum(known))}"
+
+
+def _span(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
+
+
+def _name(cells: list[Cell]) -> None:
+    """One line a reason, with the rows that share it."""
+    for reason, state in dict.fromkeys((cell.reason, cell.state) for cell in cells):
+        own = dict.fromkeys(cell.row.name for cell in cells if (cell.reason, cell.state) == (reason, state))
+        print(f"{reason if reason.startswith(state) else f'{state}: {reason}'}: {', '.join(own)}")
+
+
+def _run(cells: list[Cell], runs: Path, experiments: Path) -> None:
+    todo, started, passed = _todo(cells), time.monotonic(), 0.0
+    for number, cell in enumerate(todo, start=1):
+        print(f"\n[{number}/{len(todo)}] {cell.row.name} seed {cell.seed}: {cell.command}", flush=True)
+        same = [other for other in cells if other is cell or (cell.folder and other.folder == cell.folder)]
+        _attempt(same, experiments, "done", lambda cell=cell: run_cell(cell, runs))
+        passed += cell.seconds or 0.0
+        spent = time.monotonic() - started
+        left = _left(todo[number:], spent, number, passed)
+        print(f"[{number}/{len(todo)}] {cell.state}; {_span(spent)} passed, about {left} left", flush=True)
+
+
+def _left(rest: list[Cell], spent: float, number: int, passed: float) -> str:
+    """The plan's estimate of the rest, corrected by what the runs so far have really taken."""
+    if passed:
+        return _span(sum(cell.seconds or 0.0 for cell in rest) * spent / passed)
+    return _span(len(rest) * spent / number)
+
+
+def _attempt(cells: list[Cell], experiments: Path, state: str, action: Callable[[], None] | None = None) -> None:
+    """Do something for cells that share a run folder, and collect them; they are `state` then, or failed."""
+    try:
+        if action:
+            action()
+        for cell in cells:
+            cell.state = state
+            _collect(cell, experiments)
+    except Exception as error:
+        if not isinstance(error, FERError):
+            traceback.print_exc()
+        for cell in cells:
+            cell.state, cell.reason = "failed", f"{type(error).__name__}: {error}"
+        print(f"failed: {cells[0].reason}", file=sys.stderr)
+
+
+def _collect(cell: Cell, experiments: Path) -> None:
+    """The committed files of a cell that is there, and the parameters where the paper prints them."""
+    from fer_lightning.reporting.papers.collect import collect, write_facts
+
+    predictions = experiments / cell.row.table / "predictions"
+    if cell.row.counted and cell.state != "refused":
+        write_facts(predictions / f"{cell.row.row}-counts.json", count(cell.row))
+    if cell.state in ("there", "done"):
+        collect(cell.folder, predictions, cell.about(), synthetic=cell.budget == "smoke")
+
+
+def _note_missing(cells: list[Cell], experiments: Path) -> None:
+    """What is not there and why, in words that hold on other machines too."""
+    from fer_lightning.reporting.papers.missing import note
+
+    for table in dict.fromkeys(cell.row.table for cell in cells):
+        own = [cell for cell in cells if cell.row.table == table]
+        reasons = {cell.row.row: _public(cell) for cell in own if not cell.asked}
+        note(experiments / table, own[0].budget, reasons)
+
+
+def _public(cell: Cell) -> str:
+    """The state without paths of this machine; "" where there is a result."""
+    if cell.state == "lacks data" and cell.config is not None:
+        return f"lacks data: {cell.config.data.name}"
+    if cell.state == "failed" or cell.state == "refused":
+        return f"{cell.state}: {cell.reason.partition(':')[0]}"
+    return cell.state if cell.state in ("lacks data", "needs a GPU") else ""
+
+
+def _rebuild(experiments: Path, tables: list[str], rows: dict[str, Row]) -> None:
+    from fer_lightning.reporting.papers.glance import write_glance
+    from fer_lightning.reporting.papers.readme import write_readme
+    from fer_lightning.reporting.papers.results import write_results
+
+    for table in tables:
+        reasons = {
+            (row.row, budget): why_not(row, budget, rows)
+            for row in rows.values() if row.table == table for budget in BUDGETS
+        }  # fmt: skip
+        write_results(experiments / table)
+        print(write_readme(experiments / table, reasons))
+    print(write_glance(experiments))
+
+
+def _end(cells: list[Cell]) -> int:
+    counts = {state: sum(cell.state == state for cell in cells) for state in STATES}
+    print(", ".join(f"{number} {STATES[state]}" for state, number in counts.items() if number))
+    bad = [cell for cell in cells if cell.state in ("failed", "refused")]
+    _name(bad)
+    return int(bool(bad))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

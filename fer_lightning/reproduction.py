@@ -1,0 +1,258 @@
+"""Rows of the papers' tables as cells to run: which are there, which can run, which cannot and why, and how long."""
+
+import copy
+import json
+import re
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from fer_lightning.compose import CONF, configure
+from fer_lightning.errors import ConfigError, DatasetNotFoundError, FERError
+from fer_lightning.identity import run_folder
+from fer_lightning.paper_rows import EXPERIMENTS, NEEDS_GPU, Row, why_not
+from fer_lightning.sweep import is_done
+
+SPEEDS = CONF.parent / "docs" / "models.md"
+#: What the arrays are made of does not decide whether the raw data is there.
+OF_THE_ARRAYS = ("recipe", "channels", "pixel_range", "batch_size", "num_workers", "sampling", "spotter")
+
+
+@dataclass
+class Cell:
+    """One row with one seed at one budget.
+
+    Attributes:
+        row, seed, budget: which.
+        asked: another data set than the row's own that was asked for, or "".
+        overrides: what is said to ``train.py``.
+        config: the whole config; None of an ensemble and where it could not be composed.
+        folder: the run folder; of an ensemble only once it is made.
+        members: cells of an ensemble.
+        state: open, there, lacks data, needs a GPU, refused; then done or failed.
+        reason: why it is not run, or what failed.
+        seconds: how long it will take; None: unknown.
+        measured: whether `seconds` is from an earlier run of this row.
+    """
+
+    row: Row
+    seed: int
+    budget: str
+    asked: str = ""
+    overrides: list[str] = field(default_factory=list)
+    config: DictConfig | None = None
+    folder: Path | None = None
+    members: list["Cell"] = field(default_factory=list)
+    state: str = "open"
+    reason: str = ""
+    seconds: float | None = None
+    measured: bool = False
+
+    @property
+    def command(self) -> str:
+        """What runs this cell alone."""
+        if self.row.members:
+            return f"python -m fer_lightning.reproduce {self.row.table} --budget {self.budget} --seeds {self.seed}"
+        return shlex.join(["python", "train.py", *self.overrides])
+
+    def about(self) -> dict[str, Any]:
+        """What `collect` wants to know."""
+        below_runs = self.folder.parts[-2:] if self.row.members else self.folder.parts[-4:]
+        return {"row": self.row.row, "seed": self.seed, "budget": self.budget, "asked": self.asked,
+                "run": "/".join(below_runs), "command": self.command}  # fmt: skip
+
+
+class Plan:
+    """Looks at rows and says what is to be done about them.
+
+    Args:
+        rows: all rows, by name.
+        budget: full, cpu or smoke.
+        data: another data set for all of them, or "".
+        runs: ``paths.runs``.
+        hours: rows at budget full that take longer than this on a CPU are left to a GPU.
+    """
+
+    def __init__(self, rows: dict[str, Row], budget: str, data: str, runs: Path, hours: float) -> None:
+        self.rows, self.budget, self.data, self.runs, self.hours = rows, budget, data, runs, hours
+        self.cells: dict[tuple[str, int], Cell] = {}
+        self.configs: dict[str, DictConfig] = {}
+        self.found: dict[str, Any] = {}
+        self.speeds = read_speeds()
+
+    def cell(self, name: str, seed: int) -> Cell:
+        """The cell of a row and a seed; members of an ensemble become cells too."""
+        if (name, seed) not in self.cells:
+            row = self.rows[name]
+            self.cells[name, seed] = cell = Cell(row, seed, self.budget, self.data, self._overrides(row, seed))
+            try:
+                self._judge(cell)
+            except DatasetNotFoundError as error:
+                cell.state, cell.reason = "lacks data", _line(error)
+            except Exception as error:  # whatever it is, it is named, and the other rows are looked at
+                cell.state, cell.reason = "refused", f"{type(error).__name__}: {_line(error)}"
+        return self.cells[name, seed]
+
+    def _overrides(self, row: Row, seed: int) -> list[str]:
+        changes = row.budgets.get(self.budget, {})
+        texts = [f"{key}={'null' if value is None else value}" for key, value in changes.items()]
+        data = [f"data={self.data}"] if self.data else []
+        return [f"experiment={row.name}", *texts, *data, f"seed={seed}"]
+
+    def _judge(self, cell: Cell) -> None:
+        from fer_lightning.run import check_options
+
+        if not cell.row.trained:
+            cell.state = "counted"
+            return
+        cell.reason = why_not(cell.row, self.budget, self.rows)
+        if cell.reason:
+            cell.state = NEEDS_GPU
+            return
+        if cell.row.members:
+            self._judge_ensemble(cell)
+            return
+        cell.config = self._config(cell)
+        cell.folder = run_folder(cell.config)
+        check_options(cell.config)
+        if is_done(cell):
+            cell.state = "there"
+            return
+        if cell.config.get("tiny"):
+            return  # generated when it is run, in no time
+        cell.seconds, cell.measured = self._seconds(cell)
+        if self.budget == "full" and not _gpu() and cell.seconds > 3600 * self.hours:
+            cell.state, cell.reason = NEEDS_GPU, f"about {cell.seconds / 3600:,.0f} hours on this CPU"
+
+    def _judge_ensemble(self, cell: Cell) -> None:
+        cell.members = [self.cell(name, cell.seed) for name in cell.row.members]
+        for member in cell.members:
+            if member.state not in ("open", "there"):
+                cell.state, cell.reason = member.state, f"{member.row.name}: {member.reason}"
+                return
+
+    def _config(self, cell: Cell) -> DictConfig:
+        """Composed once a row: seeds differ in nothing else."""
+        if cell.row.name not in self.configs:
+            config = configure([*cell.overrides, f"paths.runs={self.runs}"])
+            if self.data:
+                self._check_data(cell, config)
+            self.configs[cell.row.name] = config
+        config = copy.deepcopy(self.configs[cell.row.name])
+        config.seed = cell.seed
+        return config
+
+    def _check_data(self, cell: Cell, config: DictConfig) -> None:
+        own = configure([text for text in cell.overrides if not text.startswith("data=")]).data
+        if own.kind != config.data.kind or own.classes != config.data.classes:
+            raise ConfigError(f"the row is about {own.name}; data={self.data} holds other classes or another kind")
+
+    def _seconds(self, cell: Cell) -> tuple[float, bool]:
+        """How long it takes and whether that was measured; raises where the data is not there or does not fit."""
+        trained = self._trained(cell.config)
+        for file in sorted((EXPERIMENTS / cell.row.table / "predictions").glob(f"{cell.row.row}-seed*.json")):
+            facts = json.loads(file.read_text())
+            if all(facts[key] == getattr(cell, key) for key in ("budget", "asked")) and facts["row"] == cell.row.row:
+                return sum(facts["folds"]["seconds"]) / cell.config.protocol.workers, True
+        return sum(samples / self.speed(config) for config, samples in trained), False
+
+    def _trained(self, config: DictConfig) -> list[tuple[DictConfig, int]]:
+        """Of the run and of each that comes before it: config and number of training samples in all its epochs."""
+        from fer_lightning.run import plan
+        from fer_lightning.stages import earlier
+
+        first = earlier(config)
+        folds = plan(config, self._manifest(config))
+        each = sum(len(fold.train) for fold in folds)
+        return [*(self._trained(first) if first else []), (config, each * config.trainer.max_epochs)]
+
+    def _manifest(self, config: DictConfig) -> Any:
+        """Built once a data set; the error of one that is not there is kept too."""
+        from hydra.utils import instantiate
+
+        about = OmegaConf.to_container(config.data, resolve=True)
+        key = json.dumps({name: value for name, value in about.items() if name not in OF_THE_ARRAYS}, default=str)
+        if key not in self.found:
+            try:
+                self.found[key] = instantiate(config.data).build(Path(config.paths.cache))
+            except FERError as error:
+                self.found[key] = error
+        if isinstance(self.found[key], FERError):
+            raise self.found[key]
+        return self.found[key]
+
+    def speed(self, config: DictConfig) -> float:
+        """Training samples a second on the machine of docs/models.md; of VGG-M for pyramid networks in its geometry."""
+        name = "vgg_m" if config.model.get("geometry") == "vggm" else config.model_name
+        if name not in self.speeds:
+            raise ConfigError(f"{SPEEDS} has no line for {name}: python -m fer_lightning.models --markdown --measure")
+        return self.speeds[name]
+
+
+def read_speeds(file: Path = SPEEDS) -> dict[str, float]:
+    """Model -> training samples a second."""
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in file.read_text().splitlines() if "|" in line]
+    column = lines[0].index("training/s")
+    return {line[0]: float(line[column]) for line in lines[2:]}
+
+
+def _gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _line(error: Exception) -> str:
+    return re.sub(r"\s+", " ", str(error)).strip()
+
+
+def run_cell(cell: Cell, runs: Path) -> None:
+    """Run a cell, or mix the runs of an ensemble's members.
+
+    Raises:
+        FERError: what `run` raises; a member is not there.
+    """
+    if not cell.row.members:
+        from fer_lightning.run import run
+
+        run(cell.config)
+        return
+    from fer_lightning.reporting.ensemble import write_ensemble
+
+    missing = [member.row.name for member in cell.members if member.state not in ("there", "done")]
+    if missing:
+        raise ConfigError(f"the ensemble lacks its members {missing}")
+    cell.folder, _ = write_ensemble([member.folder for member in cell.members], cell.row.rule, runs)
+
+
+def count(row: Row) -> dict[str, Any]:
+    """Parameters of a row's network, with and without running statistics."""
+    import torch
+
+    from fer_lightning.models.counting import total_parameters, train_parameters
+    from fer_lightning.network import build_network
+
+    with torch.device("meta"):
+        net = build_network(configure([f"experiment={row.name}"]))
+    return {"row": row.row, "parameters_train": train_parameters(net), "parameters_total": total_parameters(net)}
+
+
+def with_members(cells: Iterable[Cell]) -> list[Cell]:
+    """The cells with those that they are made of, each once and before what is made of it."""
+    ordered: dict[int, Cell] = {}
+    for cell in cells:
+        for each in (*cell.members, cell):
+            ordered.setdefault(id(each), each)
+    return list(ordered.values())
+
+
+def distinct(cells: Iterable[Cell]) -> list[Cell]:
+    """The first cell of each run folder, which rows of several tables may share; ensembles have none yet."""
+    first: dict[Any, Cell] = {}
+    for cell in cells:
+        first.setdefault(cell.folder or (cell.row.name, cell.seed), cell)
+    return list(first.values())

@@ -1,0 +1,300 @@
+"""From rows of papers to committed files to tables: run on generated data, rebuilt without torch."""
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import f1_score, precision_score
+
+from fer_lightning import reproduce
+from fer_lightning.compose import CONF, configure
+from fer_lightning.datasets import fer2013
+from fer_lightning.errors import ConfigError, PoolError
+from fer_lightning.paper_rows import EXPERIMENTS, read_budgets, read_rows, why_not
+from fer_lightning.reporting.papers import missing
+from fer_lightning.reporting.papers.collect import collect, read_table, write_table
+from fer_lightning.reporting.papers.readme import BEGIN, END, between_marks, main_results, read_results, write_readme
+from fer_lightning.reporting.papers.results import DUPLICATES, figures, write_results
+from fer_lightning.reporting.pool import Pool
+from fer_lightning.reproduction import Cell, distinct, read_speeds, with_members
+from fer_lightning.verify import in_train
+from tests.runs import HOUSE
+
+#: An oracle, its honest twin and a row of which only parameters are printed: seconds together.
+QUICK = ("micro-oracle-random-guess", "micro-oracle-random-guess-oracle", "waspp-t14-waspp")
+ENSEMBLE = "camnet-t6-5-ensemble"
+PROBABILITIES = ["p_negative", "p_positive", "p_surprise"]
+REBUILD = """
+import sys
+for name in ("torch", "pytorch_lightning", "timm"):
+    sys.modules[name] = None    # an import of it raises
+from pathlib import Path
+from fer_lightning import reproduce
+reproduce.EXPERIMENTS = Path(sys.argv[1])
+sys.exit(reproduce.main(["--rebuild", *sys.argv[2:]]))
+"""
+
+
+def pool(table: pd.DataFrame, **more) -> Pool:
+    made = {"fold": "holdout", "seconds": 1.0, "device": "cpu", "versions": {}}
+    facts = {"targets": [], "model": "m", "data": "d", "protocol": "holdout", "selection": "last", "seed": 0}
+    return Pool(Path(), table, None, [made], **facts | {"classes": ["a", "b", "c"], "synthetic": False} | more)
+
+
+def guesses(n: int = 60) -> pd.DataFrame:
+    names, rng = np.array(["a", "b", "c"]), np.random.default_rng(0)
+    label, predicted = names[rng.integers(3, size=(2, n))]
+    ids = [str(i) for i in range(n)]
+    return pd.DataFrame({"sample_id": ids, "fold": "holdout", "label": label, "predicted": predicted,
+                         "dataset": "d", "group": ""})  # fmt: skip
+
+
+@pytest.fixture
+def only(monkeypatch, tmp_path):
+    """Let the command know some rows only; results go to a temporary folder."""
+    monkeypatch.setenv("FER_RUNS", str(tmp_path / "runs"))
+    monkeypatch.delenv("FER_CACHE", raising=False)
+
+    def choose(*names: str, **changes: dict) -> Path:
+        rows = read_rows()
+        chosen = {name: replace(rows[name], **changes.get(name.replace("-", "_"), {})) for name in names}
+        monkeypatch.setattr(reproduce, "read_rows", lambda: chosen)
+        return tmp_path / "runs" / "smoke" / "experiments"
+
+    return choose
+
+
+# --- figures from predictions
+
+
+def test_figures_agree_with_sklearn_and_the_one_vs_rest_interval_is_that_of_the_accuracy():
+    table = guesses()
+    found = {line["metric"]: line for line in figures(pool(table))}
+    label, predicted = table["label"], table["predicted"]
+    assert found["uf1"]["value"] == pytest.approx(f1_score(label, predicted, average="macro"), abs=1e-6)
+    assert found["macro_precision"]["value"] == pytest.approx(
+        precision_score(label, predicted, average="macro"), abs=1e-6
+    )
+    for end in ("value", "low", "high"):  # the rule behind the pairs that WASPP prints, with three classes
+        hits = found["accuracy"][end]
+        assert found["accuracy_one_vs_rest"][end] == pytest.approx(1 - (1 - hits) * 2 / 3, abs=2e-6)
+
+
+def test_accuracy_without_duplicates_is_that_of_the_rest():
+    table = guesses(4).assign(label=list("aabb"), predicted=list("aaab"))
+    found = {line["metric"]: line for line in figures(pool(table), frozenset("12"))}
+    assert found["accuracy"]["value"] == 0.75
+    line = found["accuracy_deduplicated"]
+    assert (line["value"], line["n"]) == (1.0, 2)  # 0 and 3 are left
+    assert "accuracy_deduplicated" not in {line["metric"] for line in figures(pool(table))}
+
+
+def test_predictions_come_back_and_the_same_table_gives_the_same_bytes(tmp_path):
+    table = guesses(5).assign(p_a=0.123456, label=["a", "", "b", "NA", "c"])
+    write_table(tmp_path / "x.csv.gz", table)
+    first = (tmp_path / "x.csv.gz").read_bytes()
+    write_table(tmp_path / "x.csv.gz", table)
+    assert (tmp_path / "x.csv.gz").read_bytes() == first
+    pd.testing.assert_frame_equal(read_table(tmp_path / "x.csv.gz", ["p_a"]), table.assign(p_a=0.12346))
+    (tmp_path / "x.csv.gz").write_bytes(first[:50])
+    with pytest.raises(PoolError, match="cannot be read"):
+        read_table(tmp_path / "x.csv.gz", ["p_a"])
+
+
+# --- rows
+
+
+def test_budgets_read_as_yaml_are_those_that_hydra_composes():
+    files = {tuple(sorted(row.budgets)): row for row in read_rows().values()}
+    for row in files.values():
+        composed = configure([f"experiment={row.name}"]).budget or {}
+        assert read_budgets(CONF / "experiment" / f"{row.name}.yaml", CONF) == composed
+
+
+def test_a_row_that_its_table_does_not_print_is_refused(tmp_path):
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "waspp-t10-xspp.yaml").write_text("table: waspp-t10\nrow: xspp\n")
+    with pytest.raises(ConfigError, match=r"waspp-t10/paper.csv has no row 'xspp'"):
+        read_rows(tmp_path, EXPERIMENTS)
+
+
+def test_a_row_without_a_setting_for_the_budget_needs_a_gpu_and_so_does_what_is_made_of_it():
+    rows = read_rows()
+    made = next(row for row in rows.values() if row.members)
+    assert "needs a GPU" in why_not(rows[made.members[0]], "cpu", rows)
+    assert "needs a GPU" in why_not(made, "cpu", rows)
+    assert why_not(made, "full", rows) == ""
+
+
+def test_every_network_of_a_row_with_a_cpu_budget_has_a_speed():
+    assert read_speeds()["ststnet"] > 1000  # samples a second, docs/models.md
+
+
+def test_a_shared_run_is_made_once_and_before_the_ensemble_that_needs_it():
+    row = read_rows()[QUICK[0]]
+    member, other = Cell(row, 0, "cpu", folder=Path("a")), Cell(row, 0, "cpu", folder=Path("a"))
+    ensemble = Cell(row, 0, "cpu", members=[member])
+    assert [id(cell) for cell in distinct(with_members([ensemble, other]))] == [id(member), id(ensemble)]
+
+
+# --- the command
+
+
+@pytest.mark.slow
+def test_smoke_runs_collects_and_rebuilds_and_goes_on(only, capfd, tmp_path, monkeypatch):
+    members = ("micro-oracle-random-guess", "micro-oracle-ststnet")
+    out = only(*QUICK, "micro-oracle-ststnet", ENSEMBLE, camnet_t6_5_ensemble={"members": members})
+    before = {file: file.stat().st_mtime_ns for file in EXPERIMENTS.rglob("*")}
+    run_cell, started = reproduce.run_cell, []
+
+    def stop_second(cell, runs):
+        started.append(cell.row.name)
+        if len(started) == 2:
+            raise KeyboardInterrupt
+        run_cell(cell, runs)
+
+    monkeypatch.setattr(reproduce, "run_cell", stop_second)
+    assert reproduce.main(["--budget", "smoke"]) == 130
+    assert "4 runs to make" in capfd.readouterr().out
+    assert reproduce.main(["--budget", "smoke"]) == 0
+    assert started == [*QUICK[:2], QUICK[1], "micro-oracle-ststnet", ENSEMBLE], "the first row is there"
+    assert {file: file.stat().st_mtime_ns for file in EXPERIMENTS.rglob("*")} == before
+
+    facts = json.loads((out / "micro-oracle/predictions/random-guess-oracle-seed0-smoke.json").read_text())
+    scores = json.loads((tmp_path / "runs/smoke" / facts["run"] / "scores.json").read_text())
+    results = read_results(out / "micro-oracle").set_index(["row", "selection", "part", "metric"])["value"]
+    for metric in ("uf1", "uar", "accuracy"):  # what the run folder says, from the committed file
+        assert results["random-guess-oracle", "oracle_test", "all", metric] == pytest.approx(scores[metric], abs=1e-6)
+        honest = results["random-guess-oracle", "last", "all", metric]
+        assert honest == pytest.approx(scores["honest"][metric], abs=1e-6)
+    one, other, mixed = (
+        read_table(out / f"{name}-seed0-smoke.csv.gz", PROBABILITIES).set_index("sample_id")[PROBABILITIES].sort_index()
+        for name in ("micro-oracle/predictions/random-guess", "micro-oracle/predictions/ststnet",
+                     "camnet-t6-5/predictions/ensemble")
+    )  # fmt: skip
+    pd.testing.assert_frame_equal((one + other) / 2, mixed, atol=2e-5)
+    text = (out / "micro-oracle" / "README.md").read_text()
+    assert "one training, read twice" in text
+    assert "| waspp |  | 8,117,794 | 8,117,794 | 0 |" in (out / "waspp-t14" / "README.md").read_text()
+
+    readme = out / "waspp-t14" / "README.md"
+    readme.write_text(readme.read_text().replace("# waspp-t14", "# Parameters") + "Written by people.\n")
+    assert reproduce.main(["--budget", "smoke"]) == 0
+    assert "1 runs to make" in capfd.readouterr().out, "the ensemble, which costs nothing"
+    assert readme.read_text().startswith("# Parameters\n")
+    assert readme.read_text().endswith("Written by people.\n")
+    assert "[waspp-t14](waspp-t14) | Parameters |" in (out / "README.md").read_text()
+
+    files = {file: file.read_bytes() for file in out.rglob("*") if file.suffix in (".md", ".csv")}
+    for table in ("micro-oracle", "waspp-t14"):
+        (out / table / "results.csv").unlink()
+    done = subprocess.run([sys.executable, "-c", REBUILD, str(out), "micro-oracle", "waspp-t14"], cwd=HOUSE,
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert {file: file.read_bytes() for file in out.rglob("*") if file.suffix in (".md", ".csv")} == files
+
+    run = tmp_path / "runs/smoke" / facts["run"]
+    about = {key: facts[key] for key in ("row", "seed", "budget", "asked", "run", "command")}
+    with pytest.raises(PoolError, match="generated data; its numbers do not belong"):
+        collect(run, tmp_path / "elsewhere", about)
+
+
+@pytest.mark.slow
+def test_a_row_that_fails_is_named_and_the_others_go_on(only, capfd):
+    broken = {"smoke": {"debug": "tiny", "optimizer.lr": -1.0, "protocol": "kfold", "protocol.folds.k": 2}}
+    out = only(*QUICK[:2], micro_oracle_random_guess={"budgets": broken})
+    assert reproduce.main(["--budget", "smoke"]) == 1
+    said = capfd.readouterr().out
+    assert "1 done, 1 failed" in said
+    assert "failed: ValueError: Invalid learning rate: -1.0: micro-oracle-random-guess\n" in said
+    assert missing.read(out / "micro-oracle") == {("random-guess", "smoke"): "failed: ValueError"}
+    results = read_results(out / "micro-oracle")
+    assert set(results["row"]) == {"random-guess-oracle"}
+    assert "failed: ValueError" in (out / "micro-oracle" / "README.md").read_text()
+
+
+def test_the_plan_names_what_lacks_data_and_what_needs_a_gpu(only, capfd, monkeypatch, tmp_path):
+    only("separable-ckplus-arch1", "camnet-t6-3-adam", "waspp-t14-waspp")
+    monkeypatch.setenv("FER_RAW", str(tmp_path / "empty"))
+    assert reproduce.main(["--budget", "cpu", "--dry-run"]) == 0
+    said = capfd.readouterr().out
+    assert "lacks data: " in said
+    assert str(tmp_path / "empty" / "ckplus") in said
+    assert "needs a GPU (budget full only): camnet-t6-3-adam" in said
+    assert "1 counted, not trained" in said
+    assert "0 runs to make, no time" in said
+
+
+def test_a_wrong_name_is_refused_with_the_right_ones(only, capfd):
+    only(*QUICK)
+    assert reproduce.main(["waspp-t99"]) == 2
+    assert "no table ['waspp-t99']; there are ['micro-oracle', 'waspp-t14']" in capfd.readouterr().err
+
+
+# --- committed tables
+
+
+TABLES = sorted(file.parent.name for file in EXPERIMENTS.glob("*/results.csv"))
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_committed_tables_are_what_their_predictions_say(table, tmp_path):
+    shutil.copytree(EXPERIMENTS / table, tmp_path / table)
+    for file in EXPERIMENTS.glob("*.csv"):
+        shutil.copyfile(file, tmp_path / file.name)
+    (tmp_path / table / "results.csv").unlink()
+    write_results(tmp_path / table)
+    rows = read_rows()
+    reasons = {(row.row, budget): why_not(row, budget, rows) for row in rows.values() if row.table == table
+               for budget in ("full", "cpu", "smoke")}  # fmt: skip
+    write_readme(tmp_path / table, reasons)
+    for name in ("results.csv", "README.md"):
+        assert (tmp_path / table / name).read_bytes() == (EXPERIMENTS / table / name).read_bytes(), name
+
+
+def test_a_readme_without_marks_is_left_alone(tmp_path):
+    with pytest.raises(PoolError, match="expected the lines"):
+        between_marks(tmp_path / "README.md", "# Mine\n", "text")
+    assert between_marks(tmp_path, f"a\n{BEGIN}\nold\n{END}\nb\n", "new") == f"a\n{BEGIN}\nnew\n{END}\nb\n"
+
+
+def test_a_row_is_compared_by_its_own_rule():
+    columns = ["row", "part", "selection"]
+    rows = pd.DataFrame([("x", "all", "last"), ("x", "all", "oracle_test"), ("y", "all", "last")], columns=columns)
+    assert list(main_results(rows, "x")["selection"]) == ["oracle_test"]
+    assert list(main_results(rows, "y")["selection"]) == ["last"]
+
+
+# --- FER2013's pictures in two parts
+
+
+def test_pictures_that_are_in_train_too_are_found(tmp_path, monkeypatch):
+    fer2013.write_tiny(tmp_path / "fer2013")
+    file = tmp_path / "fer2013" / "fer2013.csv"
+    lines = [line.split(",") for line in file.read_text().splitlines()]
+    lines[1 + 90][1] = lines[1 + 5][1] = lines[1 + 3][1]  # rows 90 (PublicTest) and 5 are row 3; 139 is row 7
+    lines[1 + 139][1] = lines[1 + 7][1]
+    lines[1 + 138][1] = lines[1 + 100][1]  # both are tested
+    file.write_text("\n".join(",".join(line) for line in lines) + "\n")
+    monkeypatch.setenv("FER_RAW", str(tmp_path))
+    monkeypatch.setenv("FER_RUNS", str(tmp_path / "runs"))
+    found = in_train(configure(["data=fer2013"])).to_dict("list")
+    assert found == {"sample_id": ["fer2013/00090", "fer2013/00139"], "split": ["val", "test"],
+                     "twin": ["fer2013/00003", "fer2013/00007"]}  # fmt: skip
+
+
+def test_the_committed_list_of_duplicates_is_what_the_release_says(fer_raw):
+    release = pd.read_csv(fer_raw / "fer2013" / "fer2013.csv.xz")
+    tested = release[release["Usage"] != "Training"]
+    first = release[release["Usage"] == "Training"].reset_index().drop_duplicates("pixels").set_index("pixels")["index"]
+    twins = tested["pixels"].map(first).dropna().astype(int)
+    committed = pd.read_csv(EXPERIMENTS / DUPLICATES)
+    assert committed["split"].value_counts().to_dict() == {"test": 288, "val": 280}
+    assert committed["sample_id"].tolist() == [f"fer2013/{row:05d}" for row in twins.index]
+    assert committed["twin"].tolist() == [f"fer2013/{row:05d}" for row in twins]
