@@ -18,6 +18,7 @@ def cells(runs: Path) -> dict[str, dict[str, bytes]]:
 
 
 def scores(runs: Path) -> list[dict[str, Any]]:
-    """scores.json of each run folder, without what depends on the clock."""
+    """scores.json of each run folder, without seconds and without the commit, which may change while one waits."""
     files = sorted(runs.glob("*/*/*/*/scores.json"))
-    return [{key: value for key, value in json.loads(file.read_text()).items() if key != "seconds"} for file in files]
+    made = ("seconds", "versions")
+    return [{key: value for key, value in json.loads(file.read_text()).items() if key not in made} for file in files]

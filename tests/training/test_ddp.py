@@ -2,9 +2,12 @@
 
 import json
 import os
+import queue
 import signal
 import subprocess
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +22,7 @@ from fer_lightning.data.sampling import SharedBatches
 from fer_lightning.errors import ConfigError, FERError
 from fer_lightning.functional.folds import Fold
 from fer_lightning.identity import run_folder
+from fer_lightning.protocols import team
 from fer_lightning.protocols.ddp import (
     BatchNormOfAll,
     check_folds,
@@ -138,6 +142,23 @@ def test_a_batch_norm_with_more_in_it_is_not_replaced_in_silence():
     found = share_batch_norm(nn.Sequential(BatchNormAct2d(3), nn.BatchNorm2d(3)), gpu=True)
     assert isinstance(found[0].act, nn.ReLU)
     assert all(isinstance(module, nn.SyncBatchNorm) for module in found)
+
+
+def test_a_process_that_waits_for_a_dead_one_is_ended(monkeypatch, capsys):
+    ended = []
+    monkeypatch.setattr(team, "GRACE", 0.0)
+    monkeypatch.setattr(team.os, "_exit", ended.append)
+    readable, writable = os.pipe()
+    os.close(writable)  # now it is ready to be read, as the sentinel of an ended process is
+    errors, over = queue.SimpleQueue(), threading.Event()
+    errors.put(FERError("a stone"))
+    team._watch([SimpleNamespace(sentinel=readable)], errors, over)
+    assert ended == [1]
+    assert "another process of this fold has failed: a stone" in capsys.readouterr().err
+    over.set()
+    team._watch([SimpleNamespace(sentinel=readable)], errors, over)
+    os.close(readable)
+    assert ended == [1]
 
 
 class Stumbles(pl.Callback):
