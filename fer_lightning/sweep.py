@@ -21,7 +21,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
 
-from fer_lightning.errors import ConfigError, FERError
+from fer_lightning.errors import ConfigError, FERError, PoolError
 
 MULTIRUN = ("-m", "--multirun")
 
@@ -223,8 +223,20 @@ def _settle(cells: list[Cell], results: list[JobReturn]) -> None:
             failed = [job._return_value for job in ended if job.status is JobStatus.FAILED]
             if failed:
                 cell.state, cell.reason = "failed", f"{type(failed[0]).__name__}: {failed[0]}"
-            elif is_done(cell):
+            elif is_done(cell) or (len(ended) == len(cell.jobs) and _pool(cell.folder)):
                 cell.state = "done"
+
+
+def _pool(folder: Path) -> bool:
+    """Score a run whose jobs have all ended: on a network file system none of them may have seen the others' files."""
+    from fer_lightning.reporting.scores import write_scores
+
+    try:
+        write_scores(folder)
+    except PoolError as error:
+        print(f"{folder} has no scores yet: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 def _report(cells: list[Cell], folder: Path) -> None:

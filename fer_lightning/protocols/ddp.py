@@ -3,6 +3,7 @@
 What a process sees of a batch is in `data.sampling`, who it is in `ranks`, how it starts in `protocols.team`.
 """
 
+import os
 import warnings
 from typing import Any
 
@@ -125,6 +126,7 @@ def join_trainer(cfg: DictConfig) -> dict[str, Any]:
     ours = {"use_distributed_sampler": False, "sync_batchnorm": False}
     if world() == 1:
         return ours
+    os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))  # else Lightning takes cores / processes
     plugins = [] if started_outside(cfg) else [Team(world() // cfg.trainer.get("num_nodes", 1))]
     return ours | {"strategy": DDPStrategy(broadcast_buffers=False), "plugins": plugins}
 

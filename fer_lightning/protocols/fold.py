@@ -30,6 +30,7 @@ from fer_lightning.functional.folds import Fold, check_disjoint
 from fer_lightning.functional.selection import oracle_epoch
 from fer_lightning.protocols import averaging, ddp, weights
 from fer_lightning.protocols.build import build_augment, build_task, predicted_columns, speed_up
+from fer_lightning.protocols.checkpoints import WholeCheckpoints
 from fer_lightning.protocols.gradients import SampleMean
 from fer_lightning.protocols.selection import (
     BestValidationEpoch,
@@ -189,10 +190,12 @@ def _trainer(cfg: DictConfig, fold: Fold, out: Path, seed: int, keeper: Any, lis
     if cfg.trainer.accumulate_grad_batches > 1:
         callbacks.append(SampleMean())
     keeps = any(isinstance(callback, pl.callbacks.Checkpoint) for callback in callbacks)
+    joined = ddp.join_trainer(cfg)
+    joined["plugins"] = [*joined.get("plugins", []), WholeCheckpoints()]
     trainer = instantiate(
         options, callbacks=callbacks, logger=False, default_root_dir=str(out), enable_checkpointing=keeps,
         enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0, log_every_n_steps=1,
-        **ddp.join_trainer(cfg), _convert_="all",
+        **joined, _convert_="all",
     )  # fmt: skip
     if options["precision"] == "16-mixed" != trainer.precision:
         raise ConfigError(

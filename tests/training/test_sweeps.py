@@ -12,14 +12,15 @@ import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, JobStatus
 from rich.console import Console
 
 from fer_lightning.compose import options
 from fer_lightning.errors import ConfigError
 from fer_lightning.reporting.grid import print_grid, write_grid
 from fer_lightning.resolvers import register
-from fer_lightning.sweep import choose_grid
-from tests.runs import HOUSE, SMALL, command
+from fer_lightning.sweep import Cell, _settle, choose_grid
+from tests.runs import HOUSE, SMALL, command, configure
 
 
 def params(*overrides: str) -> dict[str, str]:
@@ -179,3 +180,23 @@ def test_a_sweep_without_a_scored_cell_has_a_table_too(tmp_path):
     console = Console(width=160, file=io.StringIO())
     print_grid(cells, seeds, file, console)
     assert "failed: ConfigError: no" in console.file.getvalue()
+
+
+@pytest.mark.slow
+def test_the_command_scores_a_run_of_which_no_job_saw_the_end(run_here, capsys):
+    # as on a network file system, where the last job does not see the files of the others yet
+    out = run_here("protocol=kfold", "protocol.folds.k=2", "trainer.max_epochs=1")
+    scores = (out / "scores.json").read_bytes()
+    (out / "scores.json").unlink()
+    ended = [JobReturn(status=JobStatus.COMPLETED) for _ in range(2)]
+    cell = Cell({}, configure(*SMALL), out, jobs=[0, 1])
+    _settle([cell], ended[:1])
+    assert (cell.state, (out / "scores.json").exists()) == ("open", False), "a job has not ended yet"
+    _settle([cell], ended)
+    assert (cell.state, (out / "scores.json").read_bytes()) == ("done", scores)
+    (out / "scores.json").unlink()
+    next((out / "predictions").glob("*.csv")).unlink()
+    cell.state = "open"
+    _settle([cell], ended)
+    assert cell.state == "open"
+    assert "has no scores yet" in capsys.readouterr().err
