@@ -35,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="run folder (a member); quoted, * and ? work too")
     parser.add_argument("--rule", default="mean", choices=("mean", "logmean", "vote", "weights"), help="default: mean")
+    parser.add_argument(
+        "--weights", dest="rule", action="store_const", const="weights", help="short for --rule weights"
+    )
     parser.add_argument("--out", type=Path, help="default: $FER_RUNS/ensembles/<hash of members and rule>")
     parser.add_argument(
         "--views", choices=("mean", "vote", "centre"), help="first put each member's saved views together in this way"

@@ -94,6 +94,11 @@ def begin(cfg: DictConfig, todo: list[Fold], score: bool) -> DictConfig:
 
 def check_options(cfg: DictConfig) -> None:
     """Refuse options that do not fit each other before any file is read."""
+    if cfg.ensemble:
+        raise ConfigError(
+            f"experiment={cfg.table}-{cfg.row} is an ensemble of {list(cfg.ensemble.members)} and trains nothing: "
+            f"python -m fer_lightning.reproduce {cfg.table}"
+        )
     if cfg.protocol.selection not in RULES:
         raise ConfigError(f"protocol.selection={cfg.protocol.selection!r} is not one of {list(RULES)}")
     kinds = [cfg.needs.kind] if isinstance(cfg.needs.kind, str) else list(cfg.needs.kind or [])

@@ -10,6 +10,7 @@ import torch
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from fer_lightning.errors import ConfigError
 from fer_lightning.identity import run_folder
 from fer_lightning.models.counting import total_parameters, train_parameters
 from fer_lightning.paper_rows import read_rows
@@ -189,6 +190,11 @@ def test_the_stage_before_a_row_is_the_run_of_another_row(name):
 def test_tables_with_the_same_row_share_its_run():
     twins = ["waspp-t6-original", "waspp-t8-original", "waspp-t12-original", "micro-oracle-base-cnn"]
     assert len({run_folder(composed(name)) for name in twins}) == 1
+
+
+def test_a_row_that_is_an_ensemble_is_not_trained():
+    with pytest.raises(ConfigError, match=r"camnet-t6-5-ensemble is an ensemble of .*reproduce camnet-t6-5"):
+        check_options(composed("camnet-t6-5-ensemble"))
 
 
 def test_ensembles_are_of_rows():

@@ -403,6 +403,8 @@ def test_the_command_writes_below_the_folder_of_runs_and_refuses_with_2(split, t
     (out,) = (tmp_path / "runs/ensembles").iterdir()
     assert str(out) in printed
     assert "McNemar p" in printed
+    assert ensemble.main([*map(str, split), "--weights"]) == 0
+    assert "weight of" in capsys.readouterr().out
     assert ensemble.main([str(split[0])]) == 2
     assert "error: an ensemble needs at least 2 members" in capsys.readouterr().err
 
