@@ -62,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", default="", help="another data set than the rows' own, such as megc2019")
     parser.add_argument("--hours", type=float, default=24.0, help="without a GPU, rows at budget full that would take "
                         "longer are left out and named (default: 24)")  # fmt: skip
+    parser.add_argument("--where", nargs="+", default=[], metavar="key=value", help="where and how fast to run, "
+                        "never what: protocol.workers=4 protocol.gpus=[0,1,2,3] logger=wandb")  # fmt: skip
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--list", action="store_true", help="only list tables and rows")
     what.add_argument("--dry-run", action="store_true", help="only say what would be done")
@@ -90,7 +92,7 @@ def _reproduce(given: argparse.Namespace, tables: list[str], rows: dict[str, Row
     runs, experiments = Path(os.environ.get("FER_RUNS", "runs")), EXPERIMENTS
     if given.budget == "smoke":
         runs, experiments = runs / "smoke", _copy_papers(runs / "smoke" / "experiments")
-    plan = Plan(rows, given.budget, given.data, runs, given.hours)
+    plan = Plan(rows, given.budget, given.data, runs, given.hours, given.where)
     print(f"planning {sum(row.table in tables for row in rows.values())} rows ...", file=sys.stderr, flush=True)
     chosen = [plan.cell(name, seed) for seed in _seeds(given.seeds) for name in rows if rows[name].table in tables]
     cells = with_members(chosen)

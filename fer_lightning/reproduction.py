@@ -4,7 +4,7 @@ import copy
 import json
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from fer_lightning.compose import CONF, configure
 from fer_lightning.errors import ConfigError, DatasetNotFoundError, FERError
-from fer_lightning.identity import run_folder
+from fer_lightning.identity import identity, resolved, run_folder
 from fer_lightning.paper_rows import EXPERIMENTS, NEEDS_GPU, Row, why_not
 from fer_lightning.sweep import is_done
 
@@ -75,10 +75,14 @@ class Plan:
         data: another data set for all of them, or "".
         runs: ``paths.runs``.
         hours: rows at budget full that take longer than this on a CPU are left to a GPU.
+        where: overrides that say where and how fast it is run, such as ``protocol.workers=4``.
     """
 
-    def __init__(self, rows: dict[str, Row], budget: str, data: str, runs: Path, hours: float) -> None:
+    def __init__(
+        self, rows: dict[str, Row], budget: str, data: str, runs: Path, hours: float, where: Sequence[str] = ()
+    ) -> None:
         self.rows, self.budget, self.data, self.runs, self.hours = rows, budget, data, runs, hours
+        self.where = list(where)
         self.cells: dict[tuple[str, int], Cell] = {}
         self.configs: dict[str, DictConfig] = {}
         self.found: dict[str, Any] = {}
@@ -141,6 +145,8 @@ class Plan:
             config = configure([*cell.overrides, f"paths.runs={self.runs}"])
             if self.data:
                 self._check_data(cell, config)
+            if self.where:
+                config = self._moved(cell, config)
             self.configs[cell.row.name] = config
         config = copy.deepcopy(self.configs[cell.row.name])
         config.seed = cell.seed
@@ -150,6 +156,14 @@ class Plan:
         own = configure([text for text in cell.overrides if not text.startswith("data=")]).data
         if own.kind != config.data.kind or own.classes != config.data.classes:
             raise ConfigError(f"the row is about {own.name}; data={self.data} holds other classes or another kind")
+
+    def _moved(self, cell: Cell, config: DictConfig) -> DictConfig:
+        moved = configure([*cell.overrides, f"paths.runs={self.runs}", *self.where])
+        ours, wanted = identity(resolved(moved)), identity(resolved(config))
+        differ = sorted(key for key in ours.keys() | wanted.keys() if ours.get(key) != wanted.get(key))
+        if differ:
+            raise ConfigError(f"--where {' '.join(self.where)}: changes {differ}, so what is run and not only where")
+        return moved
 
     def _seconds(self, cell: Cell) -> tuple[float, bool]:
         """How long it takes and whether that was measured; raises where the data is not there or does not fit."""

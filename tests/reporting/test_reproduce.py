@@ -219,6 +219,25 @@ def test_a_row_that_fails_is_named_and_the_others_go_on(only, capfd):
     assert "failed: ValueError" in (out / "micro-oracle" / "README.md").read_text()
 
 
+@pytest.mark.slow
+def test_another_data_set_is_asked_for_and_one_that_does_not_fit_is_refused(only, capfd):
+    out = only(QUICK[0])
+    where = ["protocol.workers=2", "trainer.checkpoint_every=1"]
+    assert reproduce.main(["--budget", "smoke", "--data", "megc2019", "--where", *where]) == 0
+    facts = json.loads((out / "micro-oracle/predictions/random-guess-seed0-smoke-megc2019.json").read_text())
+    assert (facts["data"], facts["asked"]) == ("megc2019", "megc2019")
+    assert "protocol.workers" not in facts["command"], "where it was run is no part of what was run"
+    assert "says nothing about faces (data=megc2019)" in (out / "micro-oracle" / "README.md").read_text()
+    assert reproduce.main(["--budget", "smoke", "--data", "fer2013"]) == 1
+    assert "the row is about megc2019_flow; data=fer2013 holds other classes" in capfd.readouterr().out
+
+
+def test_where_a_row_is_run_may_not_change_what_is_run(only, capfd):
+    only(QUICK[0])
+    assert reproduce.main(["--budget", "smoke", "--dry-run", "--where", "trainer.max_epochs=4"]) == 0
+    assert "--where trainer.max_epochs=4: changes ['trainer.max_epochs']" in capfd.readouterr().out
+
+
 def test_the_plan_names_what_lacks_data_and_what_needs_a_gpu(only, capfd, monkeypatch, tmp_path):
     only("separable-ckplus-arch1", "camnet-t6-3-adam", "waspp-t14-waspp")
     monkeypatch.setenv("FER_RAW", str(tmp_path / "empty"))
