@@ -120,7 +120,7 @@ def fit_and_predict(cfg: DictConfig, data: FERDataModule, fold: Fold, out: Path,
     check_disjoint(fold, data.manifest)
     started = time.perf_counter()
     seed = fold_seed(cfg.seed, fold.name)
-    _quiet()
+    quiet()
     pl.seed_everything(seed, workers=True, verbose=False)
     data.use_fold(fold, seed, **build_augment(cfg, data.recipe))
     task = build_task(cfg, fold, data.manifest)
@@ -259,7 +259,7 @@ def _device(trainer: pl.Trainer) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Silence what Lightning says once per Trainer: it would be said once per fold."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
