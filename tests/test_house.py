@@ -26,6 +26,8 @@ MAY_IMPORT = {
     | {"memory", "network", "progress", "ranks", "resolvers", "versions"},
     "reporting": {"errors", "files", "functional", "reporting"},
     "dashboards": {"errors", "functional", "identity", "reporting", "dashboards"},
+    "explaining": {"errors", "files", "functional", "data", "protocols", "reporting", "explaining"}
+    | {"progress", "versions"},
 }
 HEAVY = {"torch", "pytorch_lightning", "timm", "albumentations", "torchvision"}
 #: Room -> packages it must not know.

@@ -13,6 +13,7 @@ from fer_lightning.errors import PoolError
 from fer_lightning.functional import metrics
 from fer_lightning.functional.paired import bootstrap_difference, mcnemar, permutation_difference
 from fer_lightning.reporting.pool import Pool
+from fer_lightning.reporting.scores import confusion
 from fer_lightning.reporting.tables import DAGGER
 
 #: Said wherever a run with a dagger stands in a table of this file.
@@ -75,12 +76,6 @@ def check_classes(pools: Sequence[Pool], names: Sequence[str]) -> None:
 def is_oracle(pool: Pool) -> bool:
     """Whether the epochs were chosen on test samples; also of an ensemble with such a member."""
     return "oracle_test" in pool.selection
-
-
-def confusion(table: pd.DataFrame, classes: list[str]) -> np.ndarray:
-    """Counts ``(C, C)`` of the columns label and predicted."""
-    names = pd.Index(classes)
-    return metrics.confusion(names.get_indexer(table["label"]), names.get_indexer(table["predicted"]), len(classes))
 
 
 def describe(name: str, pool: Pool) -> dict[str, Any]:

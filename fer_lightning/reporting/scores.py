@@ -94,7 +94,7 @@ def _score_classes(pool: Pool, run: dict[str, Any]) -> dict[str, Any]:
 
 
 def _figures(table: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
-    counts = _counts(table, classes)
+    counts = confusion(table, classes)
     each = metrics.per_class(counts)
     intervals = _intervals(table, classes)
     return {
@@ -107,7 +107,8 @@ def _figures(table: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
     }
 
 
-def _counts(table: pd.DataFrame, classes: list[str]) -> np.ndarray:
+def confusion(table: pd.DataFrame, classes: list[str]) -> np.ndarray:
+    """Counts ``(C, C)`` of the columns label and predicted."""
     names = pd.Index(classes)
     return metrics.confusion(names.get_indexer(table["label"]), names.get_indexer(table["predicted"]), len(classes))
 

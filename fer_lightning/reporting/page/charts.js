@@ -105,9 +105,9 @@ function barChart(title, bars, level, levelName) {
   return h("figure", {}, h("figcaption", {}, title), scroll);
 }
 
-/** Values with intervals, one row each. `rows`: [{label, value, low, high, colour, hollow}]. */
+/** Values with intervals, one row each. `rows`: [{label, value, low, high, colour, hollow, other}]; `other`: a diamond. */
 function forest(title, rows, label) {
-  const ends = rows.flatMap(row => [row.value, row.low, row.high]).filter(isNumber);
+  const ends = rows.flatMap(row => [row.value, row.low, row.high, row.other]).filter(isNumber);
   const margin = 0.02, low = Math.min(...ends) - margin, high = Math.max(...ends) + margin;
   const left = Math.min(300, 20 + 6.1 * Math.max(...rows.map(row => row.label.length))), height = 46 + 20 * rows.length;
   const y = {low: rows.length, high: 0, ticks: []};
@@ -115,11 +115,18 @@ function forest(title, rows, label) {
   rows.forEach((row, i) => {
     const middle = py(i + 0.5);
     node.append(s("text", {x: left - 8, y: middle + 4, "text-anchor": "end"}, row.label));
-    if (isNumber(row.low)) node.append(s("line", {x1: px(row.low), x2: px(row.high), y1: middle, y2: middle, stroke: row.colour, "stroke-width": 2}));
-    const text = `${row.label}: ${fixed(row.value)}${isNumber(row.low) ? ` (${short(row.low)} to ${short(row.high)})` : ""}`;
-    node.append(s("circle", {cx: px(row.value), cy: middle, r: 4.5, stroke: row.colour, "stroke-width": 2, fill: row.hollow ? "var(--paper)" : row.colour}, s("title", {}, text)));
+    if (isNumber(row.other)) node.append(diamond(px(row.other), middle, "var(--ink)", `${row.label}: ${fixed(row.other)} printed`));
+    if (isNumber(row.value)) node.append(dot(px(row.value), middle, isNumber(row.low) && [px(row.low), px(row.high)], row));
   });
   return h("figure", {}, h("figcaption", {}, title), node);
+}
+
+const diamond = (x, y, stroke, text) => s("path", {class: "diamond", d: `M${x - 5.5},${y}L${x},${y - 5.5}L${x + 5.5},${y}L${x},${y + 5.5}Z`, stroke}, s("title", {}, text));
+
+function dot(x, y, ends, {label, value, low, high, colour: stroke, hollow}) {
+  const text = `${label}: ${fixed(value)}${ends ? ` (${short(low)} to ${short(high)})` : ""}`;
+  return s("g", {}, ends ? s("line", {x1: ends[0], x2: ends[1], y1: y, y2: y, stroke, "stroke-width": 2}) : null,
+    s("circle", {cx: x, cy: y, r: 4.5, stroke, "stroke-width": 2, fill: hollow ? "var(--paper)" : stroke}, s("title", {}, text)));
 }
 
 /** Score over seconds. `points`: [{x, y, colour, hollow, text, open}]. */
@@ -135,4 +142,29 @@ function scatter(title, points, label) {
       fill: point.hollow ? "var(--paper)" : point.colour, "fill-opacity": point.hollow ? 1 : 0.7, onclick: point.open}, s("title", {}, point.text)));
   }
   return h("figure", {}, h("figcaption", {}, `${label}: ${title}`), node);
+}
+
+/** A table whose first column names the row; the others hold numbers, or words. */
+function grid(head, rows, kind = "number") {
+  const cell = (value, i) => h(i ? "td" : "th", {scope: i ? null : "row", class: i && kind}, value);
+  return h("table", {}, h("thead", {}, h("tr", {}, head.map((name, i) => h("th", {scope: "col", class: i && kind}, name)))), h("tbody", {}, rows.map(row => h("tr", {}, row.map(cell)))));
+}
+
+/** Rows true, columns predicted: counts, and shares of each row. */
+function confusion({classes, confusion: counts}, caption = "Confusion matrix: rows true, columns predicted") {
+  const rows = counts.map((row, i) => {
+    const all = row.reduce((sum, count) => sum + count, 0);
+    return h("tr", {}, h("th", {scope: "row"}, classes[i], h("small", {}, ` n = ${all}`)), row.map(count => {
+      const share = all ? count / all : 0;
+      return h("td", {class: share > 0.5 && "dark", style: `background:rgba(var(--heat),${share.toFixed(3)})`}, String(count), h("small", {}, `${Math.round(100 * share)} %`));
+    }));
+  });
+  return h("figure", {}, h("figcaption", {}, caption), h("div", {class: "scroll"},
+    h("table", {class: "confusion"}, h("thead", {}, h("tr", {}, h("td"), classes.map(name => h("th", {scope: "col"}, name)))), h("tbody", {}, rows))));
+}
+
+/** A picture that stands in the page itself, or why it does not. */
+function picture({name, size, source}, caption) {
+  const left = `left out: ${name}.png has ${(size / 1e6).toFixed(1)} MB, and a page holds 1 MB a picture, 20 MB in all`;
+  return h("figure", {class: "picture"}, h("figcaption", {}, caption), source ? h("img", {src: source, alt: caption}) : h("p", {class: "soft"}, left));
 }

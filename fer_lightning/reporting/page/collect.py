@@ -12,6 +12,7 @@ from fer_lightning.errors import PoolError
 from fer_lightning.functional.frames import natural_key
 from fer_lightning.reporting.page.cell import check_scores, count_folds, describe, read_config, read_folds, read_scores
 from fer_lightning.reporting.page.curves import read_curves
+from fer_lightning.reporting.page.pictures import ALL, read_pictures, used
 
 #: Numbers that one line of a curve may have, and all lines of one kind in all cells together.
 MOST_POINTS, FEWEST_POINTS, ALL_POINTS = 200, 40, 20_000
@@ -53,7 +54,7 @@ def collect(
     broken: list[dict[str, str]] = []
     folders = find_runs(runs, lambda error: broken.append(_refused(runs, Path(error.filename), error.strerror)))
     points = int(np.clip(ALL_POINTS // max(len(folders), 1), FEWEST_POINTS, MOST_POINTS))
-    cells, unfinished, versions = [], [], []
+    cells, unfinished, versions, room = [], [], [], ALL
     for folder in follow(folders):
         try:
             config = read_config(folder)
@@ -66,10 +67,13 @@ def collect(
                 check_scores(folder, scores)
             made = scores.pop("versions")
             versions += [made] if made not in versions else []
+            pictures = read_pictures(folder, room)
+            room -= used(pictures)
             cells.append(
                 cell
                 | {"scores": scores, "versions": versions.index(made), "settings": _plain(settings(config))}
                 | {"folds": read_folds(folder, scores), "curves": read_curves(folder / "curves", points)}
+                | {"pictures": pictures}
             )
         except (PoolError, OSError) as error:
             broken.append(_refused(runs, folder, str(error)))

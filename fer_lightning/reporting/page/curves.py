@@ -30,20 +30,37 @@ def read_curves(folder: Path, points: int) -> dict[str, Any] | None:
     Raises:
         PoolError: a file cannot be read or has no epochs.
     """
-    files = sorted(folder.glob("[!.]*.csv"), key=lambda file: natural_key(file.stem))
-    if not files:
+    table = read_folds(folder)
+    if table is None:
         return None
-    table = pd.concat([load(file, _read) for file in files], keys=[file.stem for file in files], names=["fold"])
-    epochs = np.unique(table["epoch"])
-    kept = epochs[np.unique(np.linspace(0, len(epochs) - 1, min(points, len(epochs))).round().astype(int))]
-    table = table[table["epoch"].isin(kept)].set_index("epoch", append=True).droplevel(1)
-    names = [file.stem for file in files]
+    epochs = table.index.unique("epoch").sort_values().to_numpy()
+    kept = thinned(epochs, points)
+    table = table[table.index.isin(kept, level="epoch")]
+    names = table.index.unique("fold")
     return {
         "epochs": kept.astype(int).tolist(),
         "of": len(epochs),
         "folds": len(names),
         "lines": {name: _line(table[name].unstack("fold")[names]) for name in table if table[name].notna().any()},
     }
+
+
+def read_folds(folder: Path) -> pd.DataFrame | None:
+    """All of ``curves/<fold>.csv``: one line for each fold (in natural order) and epoch; None where there are none.
+
+    Raises:
+        PoolError: a file cannot be read or has no epochs.
+    """
+    files = sorted(folder.glob("[!.]*.csv"), key=lambda file: natural_key(file.stem))
+    if not files:
+        return None
+    tables = [load(file, _read).set_index("epoch") for file in files]
+    return pd.concat(tables, keys=[file.stem for file in files], names=["fold", "epoch"])
+
+
+def thinned(epochs: np.ndarray, points: int) -> np.ndarray:
+    """`points` of the epochs at most, evenly, with the first and the last."""
+    return epochs[np.unique(np.linspace(0, len(epochs) - 1, min(points, len(epochs))).round().astype(int))]
 
 
 def _read(content: bytes) -> pd.DataFrame:
@@ -55,15 +72,14 @@ def _read(content: bytes) -> pd.DataFrame:
 
 def _line(values: pd.DataFrame) -> dict[str, Any]:
     """`values`: one row an epoch, one column a fold."""
-    line, folds = {"mean": _short(values.mean(axis=1))}, values.shape[1]
+    line, folds = {"mean": short(values.mean(axis=1))}, values.shape[1]
     if folds > MOST_FOLDS:
-        line |= {
-            name: _short(values.quantile(share, axis=1)) for name, share in zip(("low", "high"), BAND, strict=True)
-        }
+        line |= {name: short(values.quantile(share, axis=1)) for name, share in zip(("low", "high"), BAND, strict=True)}
     elif folds > 1:
-        line["folds"] = [_short(values[fold]) for fold in values]
+        line["folds"] = [short(values[fold]) for fold in values]
     return line
 
 
-def _short(values: pd.Series) -> list[float | None]:
+def short(values: pd.Series) -> list[float | None]:
+    """Four digits; None: no number."""
     return [float(f"{value:.4g}") if np.isfinite(value) else None for value in values]

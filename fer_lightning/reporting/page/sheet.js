@@ -2,12 +2,6 @@
 
 const link = cell => h("button", {type: "button", onclick: () => show(cell)}, cell.path);
 
-/** A table whose first column names the row; the others hold numbers, or words. */
-function grid(head, rows, kind = "number") {
-  const cell = (value, i) => h(i ? "td" : "th", {scope: i ? null : "row", class: i && kind}, value);
-  return h("table", {}, h("thead", {}, h("tr", {}, head.map((name, i) => h("th", {scope: "col", class: i && kind}, name)))), h("tbody", {}, rows.map(row => h("tr", {}, row.map(cell)))));
-}
-
 function groupSheet(row) {
   const key = row[0].main;
   return h("div", {class: "sheet"}, h("h3", {}, `${row.length} seed${row.length > 1 ? "s" : ""}`),
@@ -24,7 +18,7 @@ function sheet(cell) {
     values ? scoreTable(cell, values, ["ccc", ...values.targets.map(name => `ccc_${name}`), "rmse"], ["mae", "sagr"]) : null,
     h("p", {class: "soft"}, distinct([scores.interval, values?.interval]).join(" ")),
     "classes" in scores ? h("div", {class: "blocks"}, confusion(scores), perClass(scores)) : null,
-    curves(cell), foldBars(cell), facts(cell), settings(cell));
+    curves(cell), foldBars(cell), pictures(cell), facts(cell), settings(cell));
 }
 
 function scoreTable(cell, block, scored, plain) {
@@ -32,18 +26,6 @@ function scoreTable(cell, block, scored, plain) {
   const names = {...MEASURES, weighted_f1: "weighted F1", mcc: "MCC", accuracy_one_vs_rest: "accuracy, one vs rest", mae: "MAE", sagr: "SAGR"};
   return h("div", {class: "scroll"}, grid(["", "n", ...[...scored, ...plain].map(key => names[key] ?? key.replace("ccc_", "CCC "))],
     rows.filter(([, figures]) => figures).map(([name, figures]) => [name, String(figures.samples), ...scored.map(key => [fixed(figures[key]), h("small", {}, interval(figures[`${key}_ci95`]))]), ...plain.map(key => fixed(figures[key]))])));
-}
-
-function confusion({classes, confusion: counts}) {
-  const rows = counts.map((row, i) => {
-    const all = row.reduce((sum, count) => sum + count, 0);
-    return h("tr", {}, h("th", {scope: "row"}, classes[i], h("small", {}, ` n = ${all}`)), row.map(count => {
-      const share = all ? count / all : 0;
-      return h("td", {class: share > 0.5 && "dark", style: `background:rgba(var(--heat),${share.toFixed(3)})`}, String(count), h("small", {}, `${Math.round(100 * share)} %`));
-    }));
-  });
-  return h("figure", {}, h("figcaption", {}, "Confusion matrix: rows true, columns predicted"), h("div", {class: "scroll"},
-    h("table", {class: "confusion"}, h("thead", {}, h("tr", {}, h("td"), classes.map(name => h("th", {scope: "col"}, name)))), h("tbody", {}, rows))));
 }
 
 const perClass = ({per_class: each}) => h("figure", {}, h("figcaption", {}, "Classes"), h("div", {class: "scroll"}, grid(["", "precision", "recall", "F1", "n"],
@@ -71,6 +53,14 @@ function foldBars(cell) {
   const level = hits ? cell.scores.accuracy : cell.scores.rmse, title = hits ? "Share of hits in each fold; dashed: all samples pooled" : "Mean RMSE of each fold; dashed: all samples pooled";
   const rows = cell.folds.map(([name, n, figure, epoch, seconds]) => [name, String(n), hits ? String(figure) : fixed(figure), String(epoch ?? ""), duration(seconds)]);
   return h("div", {}, barChart(title, bars, level, `pooled: ${fixed(level)}`), h("details", {}, h("summary", {}, `The ${rows.length} folds in numbers`), grid(["fold", "n", hits ? "hits" : "RMSE", "epoch", "time"], rows)));
+}
+
+/** Grad-CAM and feature maps, where the run has them. */
+function pictures(cell) {
+  if (!cell.pictures.length) return null;
+  const names = {grad_cam: "Grad-CAM of chosen samples", feature_maps: "Feature maps of chosen samples"};
+  return h("div", {}, h("div", {class: "blocks"}, cell.pictures.map(each => picture(each, names[each.name]))),
+    h("p", {class: "soft"}, "They show test samples: of a licensed data set they may not be passed on."));
 }
 
 function facts(cell) {

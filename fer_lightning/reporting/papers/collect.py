@@ -7,6 +7,8 @@
                                            also last_predicted, last_p_<class> ..., at the last epoch of each fold
     predictions/<name>-validation.csv.gz   the same of the validation samples, where there are any
     predictions/<name>.json                what was run, how long, with what; one line a key
+    predictions/<name>-curves.csv          epoch, folds and the mean over these folds of loss and scores while training
+    predictions/<name>-grad_cam_classes.png    mean maps of each class, where the run has the picture; it shows nobody
     predictions/<row>-counts.json          parameters of the network of a row
 
 ``<name>`` is ``<row>-seed<k>-<budget>``, with ``-<data>`` where another data set than the row's own was asked for.
@@ -15,6 +17,7 @@
 import gzip
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -26,12 +29,16 @@ import pandas as pd
 from fer_lightning.errors import PoolError
 from fer_lightning.files import write_atomically
 from fer_lightning.reporting.epochs import read_epochs
+from fer_lightning.reporting.page.curves import read_folds, thinned
 from fer_lightning.reporting.pool import Pool, probability_columns, read_pool, value_columns
 
 #: Digits of probabilities and values behind the point: what is predicted stands beside them, in words.
 FORMAT = "%.5f"
 #: A file larger than this does not belong into a repository.
 LIMIT = 5_000_000
+PICTURE, PICTURE_LIMIT = "grad_cam_classes", 500_000
+#: Epochs that a learning curve keeps at most.
+POINTS = 200
 AGAIN = "Take it from the repository, or run the row again"
 
 
@@ -43,6 +50,8 @@ def file_name(about: Mapping[str, Any]) -> str:
 
 def collect(folder: Path, predictions: Path, about: Mapping[str, Any], synthetic: bool = False) -> Path:
     """Write the committed files of a run, unless they are those of this run already.
+
+    Curves and picture are added to those whenever the run folder has them.
 
     Args:
         folder: the run folder; an ensemble's will do.
@@ -60,10 +69,14 @@ def collect(folder: Path, predictions: Path, about: Mapping[str, Any], synthetic
     file = predictions / f"{file_name(about)}.json"
     sha = hashlib.sha256((folder / "scores.json").read_bytes()).hexdigest()
     if file.is_file() and json.loads(file.read_bytes()).get("scores_sha256") == sha:
+        _add_curves(folder, file)
+        _add_picture(folder, file)
         return file
     pool = read_pool(folder)
     if pool.synthetic and not synthetic:
         raise PoolError(f"{folder} is a run on generated data; its numbers do not belong into {predictions.parent}")
+    for stale in (curves_file(file), picture_file(file)):
+        stale.unlink(missing_ok=True)
     table = pool.table
     if pool.selection == "oracle_test":
         table = pd.concat([table, last_epoch(pool)], axis=1)
@@ -71,7 +84,44 @@ def collect(folder: Path, predictions: Path, about: Mapping[str, Any], synthetic
     if pool.validation is not None:
         write_table(file.with_name(f"{file.stem}-validation.csv.gz"), pool.validation)
     write_facts(file, {**about, **_facts(pool), "folds": _folds(pool), "scores_sha256": sha})
+    _add_curves(folder, file)
+    _add_picture(folder, file)
     return file
+
+
+def curves_file(file: Path) -> Path:
+    """The learning curves beside a cell's ``.json``."""
+    return file.with_name(f"{file.stem}-curves.csv")
+
+
+def picture_file(file: Path) -> Path:
+    """The picture beside a cell's ``.json``."""
+    return file.with_name(f"{file.stem}-{PICTURE}.png")
+
+
+def _add_curves(folder: Path, file: Path) -> None:
+    if curves_file(file).is_file():
+        return
+    table = read_folds(folder / "curves")
+    if table is None:
+        return
+    by_epoch = table.drop(columns="lr", errors="ignore").groupby("epoch")
+    means = by_epoch.mean().dropna(axis=1, how="all")
+    means.insert(0, "folds", by_epoch.size())
+    means.index = means.index.astype(int)
+    kept = means.loc[thinned(means.index.to_numpy(), POINTS)]
+    write_atomically(curves_file(file), kept.to_csv(float_format="%.6g", lineterminator="\n"))
+
+
+def _add_picture(folder: Path, file: Path) -> None:
+    picture = folder / "figures" / f"{PICTURE}.png"
+    if not picture.is_file():
+        return
+    content, committed = picture.read_bytes(), picture_file(file)
+    if len(content) > PICTURE_LIMIT:
+        print(f"left out: {picture} ({len(content) / 1e3:.0f} kB, at most {PICTURE_LIMIT / 1e3:.0f})", file=sys.stderr)
+    elif not committed.is_file() or committed.read_bytes() != content:
+        write_atomically(committed, content)
 
 
 def last_epoch(pool: Pool) -> pd.DataFrame:

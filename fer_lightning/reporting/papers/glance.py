@@ -35,13 +35,13 @@ def write_glance(experiments: Path) -> Path:
         (file.parent for file in experiments.glob("*/paper.csv")), key=lambda table: natural_key(table.name)
     )
     others = sorted(file.parent for file in experiments.glob("*/README.md") if file.parent not in tables)
-    lines = list(markdown(HEADS, [_line(table) for table in tables if (table / "results.csv").is_file()]))
+    lines = list(markdown(HEADS, [summary(table) for table in tables if (table / "results.csv").is_file()]))
     lines.append("Differences are ours less the paper's, of the first metric of the table, at budget full where there "
                  "is a result, else at the budget named.")  # fmt: skip
     if others:
         lines += [
             "\nRuns that are kept whole:\n",
-            *(f"- [{other.name}]({other.name}): {_title(other)}" for other in others),
+            *(f"- [{other.name}]({other.name}): {name_of(other)}" for other in others),
         ]
     file = experiments / "README.md"
     old = file.read_text() if file.is_file() else INTRODUCTION
@@ -49,7 +49,8 @@ def write_glance(experiments: Path) -> Path:
     return file
 
 
-def _line(table: Path) -> list[str]:
+def summary(table: Path) -> list[str]:
+    """The cells below `HEADS`."""
     paper, results = read_paper(table), read_results(table)
     rows = list(dict.fromkeys(paper["row"]))
     budgets = [budget for budget in dict.fromkeys(results["budget"]) if budget]
@@ -60,7 +61,7 @@ def _line(table: Path) -> list[str]:
     said = said or [f"0 of {len(rows)}" if trained else f"{counted} of {len(rows)} (counted)"]
     gaps = _gaps(paper, results)
     near, far = (gaps[gap(gaps, key=abs)] for gap in (min, max)) if gaps else ("", "")
-    return [f"[{table.name}]({table.name})", _title(table), ", ".join(said), _inside(paper, results), near, far]
+    return [f"[{table.name}]({table.name})", name_of(table), ", ".join(said), _inside(paper, results), near, far]
 
 
 def _inside(paper: pd.DataFrame, results: pd.DataFrame) -> str:
@@ -96,7 +97,7 @@ def _gaps(paper: pd.DataFrame, results: pd.DataFrame) -> dict[float, str]:
     return {}
 
 
-def _title(folder: Path) -> str:
+def name_of(folder: Path) -> str:
     """The first heading of the folder's README."""
     file = folder / "README.md"
     lines = file.read_text().splitlines() if file.is_file() else []

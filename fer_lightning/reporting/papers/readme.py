@@ -22,6 +22,8 @@ TITLES = {
     "accuracy_three_sets": "mean accuracy of three sets", "parameters_total": "parameters, total",
     "parameters_train": "parameters, train", "ccc": "CCC", "accuracy_deduplicated": "accuracy without duplicates",
 }  # fmt: skip
+#: Names of the columns, and the texts of each line.
+Grid = tuple[list[str], list[list[str]]]
 #: No run here is of three data sets.
 PRINTED_ONLY = ("accuracy_three_sets",)
 #: Figures that a paper may not print and that say more than those it does.
@@ -81,23 +83,49 @@ def generated(table: Path, reasons: Mapping[tuple[str, str], str]) -> Iterator[s
     sources = ", ".join(dict.fromkeys(source for source in paper["source"] if source)) or "nothing is printed"
     yield f"Printed: {sources} ([paper.csv](paper.csv)). Ours: [results.csv](results.csv)."
     yield f"\n```sh\nmake reproduce TABLE={table.name} BUDGET=full    # or cpu; SEEDS=0,1,2\n```\n"
-    yield from ([ONE_VS_REST, ""] if "accuracy_one_vs_rest" in set(paper["metric"]) else [])
-    left = results.loc[results["metric"] == "accuracy_deduplicated", "n"].unique()
-    yield from ([DEDUPLICATED.format(left=", ".join(left)), ""] if len(left) else [])
-    trained = results[results["seed"] != ""]
-    budgets = list(dict.fromkeys(trained["budget"]))
-    yield from ([CONVENTION, ""] if budgets else [])
-    yield from ([ORACLE, ""] if "oracle_test" in set(trained["selection"]) else [])
-    for budget in sorted(budgets, key=lambda budget: (list(BUDGETS).index(budget.partition(",")[0]), budget)):
-        name, _, data = budget.partition(", ")
-        yield f"### {BUDGETS[name]}{f' ({data})' if data else ''}\n"
-        own = results[(results["budget"] == budget) | (results["seed"] == "")]
-        yield from figures(paper, own, budget, reasons)
-        yield from oracle(own)
-        yield from runs([facts for facts in cells if budget_name(facts) == budget])
+    for sentence in conventions(paper, results):
+        yield from (sentence, "")
+    budgets = budgets_of(results)
+    for budget in budgets:
+        yield f"### {heading(budget)}\n"
+        own = of_budget(results, budget)
+        yield from markdown(*figures(paper, own, budget, reasons))
+        heads, lines = oracle(own)
+        yield from markdown(heads, lines) if lines else ()
+        yield from markdown(*runs([facts for facts in cells if budget_name(facts) == budget]))
     if not budgets:
-        yield from figures(paper, results, "full", reasons)
+        yield from markdown(*figures(paper, results, "full", reasons))
     yield from notes(paper)
+
+
+def conventions(paper: pd.DataFrame, results: pd.DataFrame) -> Iterator[str]:
+    """What a reader of the numbers must know."""
+    if "accuracy_one_vs_rest" in set(paper["metric"]):
+        yield ONE_VS_REST
+    left = results.loc[results["metric"] == "accuracy_deduplicated", "n"].unique()
+    if len(left):
+        yield DEDUPLICATED.format(left=", ".join(left))
+    if (results["seed"] != "").any():
+        yield CONVENTION
+    if "oracle_test" in set(results["selection"]):
+        yield ORACLE
+
+
+def budgets_of(results: pd.DataFrame) -> list[str]:
+    """Budgets with a result, each with the other data set that was asked for, if any."""
+    found = results.loc[results["seed"] != "", "budget"].unique()
+    return sorted(found, key=lambda budget: (list(BUDGETS).index(budget.partition(",")[0]), budget))
+
+
+def heading(budget: str) -> str:
+    """What is said above the results at a budget."""
+    name, _, data = budget.partition(", ")
+    return f"{BUDGETS[name]}{f' ({data})' if data else ''}"
+
+
+def of_budget(results: pd.DataFrame, budget: str) -> pd.DataFrame:
+    """Results at a budget, and what is counted, which depends on none."""
+    return results[(results["budget"] == budget) | (results["seed"] == "")]
 
 
 def read_results(table: Path) -> pd.DataFrame:
@@ -114,9 +142,7 @@ def read_cells(table: Path) -> list[dict[str, Any]]:
     return sorted(cells, key=lambda facts: (order.index(facts["row"]), budget_name(facts), facts["seed"]))
 
 
-def figures(
-    paper: pd.DataFrame, results: pd.DataFrame, budget: str, reasons: Mapping[tuple[str, str], str]
-) -> Iterator[str]:
+def figures(paper: pd.DataFrame, results: pd.DataFrame, budget: str, reasons: Mapping[tuple[str, str], str]) -> Grid:
     """One line for each row and part: printed, ours and difference of each metric, then what is not printed."""
     printed = list(dict.fromkeys(paper["metric"]))
     extra = [name for name in ALWAYS if name not in printed and name in set(results["metric"])]
@@ -133,7 +159,7 @@ def figures(
         for name in printed:
             cells += _compared(own, name, texts.get(name), absent)
         lines.append([*cells, *(ours(own, name) for name in extra)])
-    yield from markdown([*heads, *(f"{title(name)} (ours)" for name in extra)], lines)
+    return [*heads, *(f"{title(name)} (ours)" for name in extra)], lines
 
 
 def main_results(results: pd.DataFrame, row: str, part: str = "all") -> pd.DataFrame:
@@ -191,7 +217,7 @@ def number(metric: str, value: float) -> str:
     return f"{value:.4f}" if metric not in ("seconds_per_fold", "samples_per_second", "hours") else f"{value:.3g}"
 
 
-def oracle(results: pd.DataFrame) -> Iterator[str]:
+def oracle(results: pd.DataFrame) -> Grid:
     """What the runs with oracle_test score at their last epoch, and by how much the leak lifts them."""
     rows = list(dict.fromkeys(results.loc[results["selection"] == "oracle_test", "row"]))
     measures = [name for name in ("uf1", "uar", "accuracy", "ccc") if name in set(results["metric"])]
@@ -205,10 +231,10 @@ def oracle(results: pd.DataFrame) -> Iterator[str]:
             cells += [f"{low:.4f}", f"{high:.4f}", f"{high - low:+.4f}"]
         lines.append(cells)
     heads = [head for name in measures for head in (f"{title(name)}: last epoch", f"oracle {DAGGER}", "gap")]
-    yield from markdown(["one training, read twice", *heads], lines) if lines else ()
+    return ["one training, read twice", *heads], lines
 
 
-def runs(cells: Sequence[dict[str, Any]]) -> Iterator[str]:
+def runs(cells: Sequence[dict[str, Any]]) -> Grid:
     """How each result was made, one line a row; what differs between seeds is of the first."""
     lines = []
     for row in dict.fromkeys(facts["row"] for facts in cells):
@@ -221,7 +247,7 @@ def runs(cells: Sequence[dict[str, Any]]) -> Iterator[str]:
             f"{sum(seconds) / len(seconds):,.0f}", text(first["device"]), short_commit(first), f"`{first['command']}`",
         ])  # fmt: skip
     heads = ["row", "data", "protocol", "selection", "seeds", "epochs", "seconds a run", "device", "commit", "command"]
-    yield from markdown(heads, lines)
+    return heads, lines
 
 
 def short_commit(facts: dict[str, Any]) -> str:
