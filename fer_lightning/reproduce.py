@@ -227,6 +227,7 @@ def _public(cell: Cell) -> str:
 
 def _rebuild(experiments: Path, tables: list[str], rows: dict[str, Row]) -> None:
     from fer_lightning.reporting.papers.glance import write_glance
+    from fer_lightning.reporting.papers.overview import write_overview
     from fer_lightning.reporting.papers.readme import write_readme
     from fer_lightning.reporting.papers.results import write_results
 
@@ -238,6 +239,10 @@ def _rebuild(experiments: Path, tables: list[str], rows: dict[str, Row]) -> None
         write_results(experiments / table)
         print(write_readme(experiments / table, reasons))
     print(write_glance(experiments))
+    readme = experiments.parent / "README.md"
+    if readme.is_file():
+        write_overview(readme, experiments)
+        print(readme)
 
 
 def _end(cells: list[Cell]) -> int:

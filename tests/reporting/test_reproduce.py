@@ -19,6 +19,7 @@ from fer_lightning.errors import ConfigError, PoolError
 from fer_lightning.paper_rows import EXPERIMENTS, read_budgets, read_rows, why_not
 from fer_lightning.reporting.papers import missing
 from fer_lightning.reporting.papers.collect import collect, read_table, write_table
+from fer_lightning.reporting.papers.overview import write_overview
 from fer_lightning.reporting.papers.readme import BEGIN, END, between_marks, main_results, read_results, write_readme
 from fer_lightning.reporting.papers.results import DUPLICATES, figures, write_results
 from fer_lightning.reporting.pool import Pool
@@ -275,6 +276,40 @@ def test_committed_tables_are_what_their_predictions_say(table, tmp_path):
     write_readme(tmp_path / table, reasons)
     for name in ("results.csv", "README.md"):
         assert (tmp_path / table / name).read_bytes() == (EXPERIMENTS / table / name).read_bytes(), name
+
+
+def test_the_readme_shows_what_the_tables_say(tmp_path):
+    copy = tmp_path / "README.md"
+    shutil.copyfile(EXPERIMENTS.parent / "README.md", copy)
+    write_overview(copy, EXPERIMENTS)
+    assert copy.read_bytes() == (EXPERIMENTS.parent / "README.md").read_bytes()
+
+
+def test_a_line_of_the_readme_is_paper_ours_difference_and_the_honest_twin(tmp_path):
+    table = tmp_path / "experiments" / "t1"
+    table.mkdir(parents=True)
+    (table / "paper.csv").write_text("row,part,metric,printed,source,note\nnet,all,uf1,0.75,,\nnet,a,uf1,0.5,,\n"
+                                     "net,all,hours,3,,\ngone,all,uf1,0.6,,\n")  # fmt: skip
+    heads = "row,seed,budget,data,selection,part,metric,value,low,high,n,epochs,seconds,device,commit,run\n"
+    made = [
+        f"net,{seed},{budget},d,{rule},{part},uf1,{value},{value - 0.1:.1f},{value + 0.1:.1f},9,1,1,cpu,c,r\n"
+        for seed, budget, rule, part, value in [
+            (0, "cpu", "oracle_test", "all", 0.8), (1, "cpu", "oracle_test", "all", 0.9),
+            (0, "cpu", "last", "all", 0.5), (1, "cpu", "last", "all", 0.7),
+            (0, "cpu", "oracle_test", "a", 0.1), (0, "full", "oracle_test", "all", 0.2),
+        ]
+    ]  # fmt: skip
+    (table / "results.csv").write_text(heads + "".join(made))
+    readme = tmp_path / "README.md"
+    readme.write_text(f"# Mine\n{BEGIN}\nold\n{END}\nthe rest\n")
+    write_overview(readme, tmp_path / "experiments")
+    text = readme.read_text()
+    ours = "0.8500 † (0.750 to 0.950; 2 seeds 0.8000 to 0.9000)"
+    assert f"| [t1](experiments/t1) | net | UF1 | 0.75 | {ours} | +0.1000, **in** | 0.6000 |" in text
+    assert "1 rows at budget cpu" in text
+    assert text.startswith("# Mine\n")
+    assert text.endswith("the rest\n")
+    assert "old" not in text
 
 
 def test_a_readme_without_marks_is_left_alone(tmp_path):

@@ -1,0 +1,59 @@
+"""The README beside experiments/: what a reader without a GPU gets, one line for each row of the papers' tables."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from fer_lightning.files import write_atomically
+from fer_lightning.functional.frames import natural_key
+from fer_lightning.reporting.papers import readme
+from fer_lightning.reporting.papers.results import read_paper
+
+BUDGET = "cpu"
+#: The figure of a row: the first of these that its table prints, else the first that we have.
+FIGURES = ("accuracy_one_vs_rest", "uf1", "accuracy", "ccc")
+HEADS = ("table", "row", "figure", "paper", "ours", "difference", "last epoch, where ours is the oracle's †")
+
+
+def write_overview(file: Path, experiments: Path) -> None:
+    """Write the generated part of the README; the same files give the same bytes.
+
+    Raises:
+        PoolError: the README has no marks.
+    """
+    tables = sorted(
+        (each.parent for each in experiments.glob("*/results.csv")), key=lambda each: natural_key(each.name)
+    )
+    lines = [line for table in tables for line in _lines(table)]
+    text = [
+        f"<details><summary>{len(lines)} rows at budget {BUDGET}</summary>\n",
+        *readme.markdown(HEADS, lines),
+        "</details>",
+    ]
+    write_atomically(file, readme.between_marks(file, file.read_text(), "\n".join(text)))
+
+
+def _lines(table: Path) -> Iterator[list[str]]:
+    paper, results = read_paper(table), readme.read_results(table)
+    own = results[(results["budget"] == BUDGET) & (results["part"] == "all")]
+    printed = set(paper["metric"])
+    if printed and not printed & set(FIGURES):
+        return  # times and parameters: the same runs stand in other tables
+    for row in dict.fromkeys(paper["row"]):
+        lines = readme.main_results(own, row)
+        there = set(lines["metric"])
+        metric = next((name for name in FIGURES if name in there & printed), "")
+        if not metric:
+            continue
+        said = paper.loc[(paper["row"] == row) & (paper["part"] == "all") & (paper["metric"] == metric), "printed"]
+        text = next(iter(said), "")
+        yield [f"[{table.name}](experiments/{table.name})", row, readme.title(metric), text, readme.ours(lines, metric),
+               readme.difference(lines, metric, text) if text else "", _honest(own, row, metric)]  # fmt: skip
+
+
+def _honest(results: pd.DataFrame, row: str, metric: str) -> str:
+    own = results[(results["row"] == row) & (results["metric"] == metric)]
+    if "oracle_test" not in set(own["selection"]):
+        return ""
+    return readme.number(metric, own.loc[own["selection"] == "last", "value"].mean())
