@@ -10,6 +10,16 @@ from omegaconf import DictConfig
 from fer_lightning.resolvers import register
 
 HOUSE = Path(__file__).resolve().parent.parent
+#: Source of a script that finds no torch and nothing that needs it, as on a machine where they are not installed.
+#: (None in sys.modules is no such machine: SciPy takes it for an imported torch.)
+NO_TORCH = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "pytorch_lightning", "timm", "matplotlib"):
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Absent())
+"""
 #: A network that trains in milliseconds, on the smallest data with subjects.
 SMALL = ["model=ststnet", "data=megc2019_flow", "debug=tiny", "optimizer.lr=0.001", "data.batch_size=8"]
 

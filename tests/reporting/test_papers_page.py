@@ -23,7 +23,7 @@ from fer_lightning.reporting.papers.results import write_results
 from fer_lightning.reporting.scores import write_scores
 from tests.reporting.conftest import CLASSES
 from tests.reporting.test_page import EVIL, Parts, browse, data_of, finished  # noqa: F401  (fixtures)
-from tests.runs import HOUSE
+from tests.runs import HOUSE, NO_TORCH
 
 PAPER = """row,part,metric,printed,source,note
 spp-i,all,accuracy,0.6644,Table 7,
@@ -265,8 +265,7 @@ def test_only_what_people_wrote_is_below_a_table(tmp_path):
 
 def test_the_committed_tables_are_all_on_the_page_without_torch_and_matplotlib(tmp_path):
     out = tmp_path / "page.html"
-    blocked = "import sys; sys.modules.update(dict.fromkeys(['torch', 'matplotlib', 'pytorch_lightning', 'timm']));"
-    code = f"{blocked} from fer_lightning.report import main; sys.exit(main(['--papers', '--out', {str(out)!r}]))"
+    code = f"{NO_TORCH}from fer_lightning.report import main; sys.exit(main(['--papers', '--out', {str(out)!r}]))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     data = data_of(out)

@@ -25,16 +25,13 @@ from fer_lightning.reporting.papers.results import DUPLICATES, figures, write_re
 from fer_lightning.reporting.pool import Pool
 from fer_lightning.reproduction import Cell, distinct, read_speeds, with_members
 from fer_lightning.verify import in_train
-from tests.runs import HOUSE
+from tests.runs import HOUSE, NO_TORCH
 
 #: An oracle, its honest twin and a row of which only parameters are printed: seconds together.
 QUICK = ("micro-oracle-random-guess", "micro-oracle-random-guess-oracle", "waspp-t14-waspp")
 ENSEMBLE = "camnet-t6-5-ensemble"
 PROBABILITIES = ["p_negative", "p_positive", "p_surprise"]
-REBUILD = """
-import sys
-for name in ("torch", "pytorch_lightning", "timm"):
-    sys.modules[name] = None    # an import of it raises
+REBUILD = f"""{NO_TORCH}
 from pathlib import Path
 from fer_lightning import reproduce
 reproduce.EXPERIMENTS = Path(sys.argv[1])

@@ -38,13 +38,14 @@ function section(table) {
 function block(table, budget) {
   const leaky = new Set(budget.points.filter(point => point.leaky).map(point => point.row));
   const label = row => leaky.has(row) ? `${row} ${DAGGER}` : row, open = items => distinct(items.map(item => item.row)).length <= MOST;
-  const [gapHeads, gaps] = budget.gaps, [runHeads, runs] = budget.runs;
+  const [gapHeads, gaps] = budget.gaps, [pairHeads, pairs] = budget.against, [runHeads, runs] = budget.runs;
   return h("div", {class: "budget"}, budget.heading ? h("h3", {}, budget.heading) : null,
     budget.synthetic ? h("p", {class: "warning"}, DATA.texts.synthetic) : null,
     wide(`${table.name}: paper and ours`, budget.heads, budget.lines, budget.found),
     runs.length ? h("details", {}, h("summary", {}, "How each result was made"), wide(`${table.name}: runs`, runHeads, runs)) : null,
     charts(table, budget.points),
     gaps.length ? h("div", {}, h("h4", {}, "What the leak is worth"), wide(`${table.name}: oracle gap`, gapHeads, gaps)) : null,
+    pairs.length ? h("details", {open: true}, h("summary", {}, "Rows against the first"), h("p", {class: "soft"}, table.method.replaceAll("*", "")), wide(`${table.name}: rows against the first`, pairHeads, pairs)) : null,
     budget.confusions.length ? later("Confusion matrices", open(budget.confusions), () => matrices(budget.confusions, label)) : null,
     budget.curves.length ? later("Learning curves", open(budget.curves), () => learning(budget.curves, label)) : null,
     budget.maps.length ? later("Where the networks look: mean Grad-CAM of each class", open(budget.maps), () => h("div", {class: "blocks"}, budget.maps.map(each => picture(each, `${label(each.row)}, seed ${each.seed}`)))) : null);

@@ -91,6 +91,8 @@ def read_table(folder: Path, reasons: Mapping[tuple[str, str], str], places: Map
     Raises:
         PoolError: a committed file is broken, or results.csv says something else than the predictions.
     """
+    from fer_lightning.reporting.papers.against import METHOD, against_first  # scipy.stats takes a second
+
     paper, results, cells = read_paper(folder), readme.read_results(folder), readme.read_cells(folder)
     _check_runs(results, cells)
     reasons = {key: reason for key, reason in reasons.items() if reason} | missing.read(folder)
@@ -101,7 +103,8 @@ def read_table(folder: Path, reasons: Mapping[tuple[str, str], str], places: Map
         runs = [facts for facts in cells if budget_name(facts) == budget]
         block = {"heading": readme.heading(budget) if budget else "", "points": list(_points(paper, own))}
         block |= _beside(heads, lines, readme.runs(runs)) | {"found": list(_found(paper, own))}
-        block |= {"gaps": readme.oracle(own), "runs": readme.runs(runs)} | _of_runs(folder, paper, own, runs, room)
+        block |= {"gaps": readme.oracle(own), "against": against_first(folder, runs), "runs": readme.runs(runs)}
+        block |= _of_runs(folder, paper, own, runs, room)
         room -= used(block["maps"])
         budgets.append(block)
     return {
@@ -111,6 +114,7 @@ def read_table(folder: Path, reasons: Mapping[tuple[str, str], str], places: Map
         "sources": list(dict.fromkeys(source for source in paper["source"] if source)),
         "conventions": list(readme.conventions(paper, results)),
         "budgets": budgets,
+        "method": METHOD,
         "places": {row: list(place) for row, place in places.items()},
         "remarks": "\n".join(readme.notes(paper)),
         "deviations": written_by_people(folder / "README.md"),

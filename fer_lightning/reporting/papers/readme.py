@@ -78,6 +78,8 @@ def between_marks(file: Path, old: str, new: str) -> str:
 
 def generated(table: Path, reasons: Mapping[tuple[str, str], str]) -> Iterator[str]:
     """The lines between the marks."""
+    from fer_lightning.reporting.papers.against import METHOD, against_first  # scipy.stats takes a second
+
     paper, results, cells = read_paper(table), read_results(table), read_cells(table)
     reasons = {key: reason for key, reason in reasons.items() if reason} | missing.read(table)
     sources = ", ".join(dict.fromkeys(source for source in paper["source"] if source)) or "nothing is printed"
@@ -92,7 +94,10 @@ def generated(table: Path, reasons: Mapping[tuple[str, str], str]) -> Iterator[s
         yield from markdown(*figures(paper, own, budget, reasons))
         heads, lines = oracle(own)
         yield from markdown(heads, lines) if lines else ()
-        yield from markdown(*runs([facts for facts in cells if budget_name(facts) == budget]))
+        ran = [facts for facts in cells if budget_name(facts) == budget]
+        heads, lines = against_first(table, ran)
+        yield from [METHOD, "", *markdown(heads, lines)] if lines else ()
+        yield from markdown(*runs(ran))
     if not budgets:
         yield from markdown(*figures(paper, results, "full", reasons))
     yield from notes(paper)
