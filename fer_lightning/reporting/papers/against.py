@@ -57,7 +57,8 @@ def against_first(table: Path, cells: Iterable[dict[str, Any]]) -> tuple[list[st
 
 def _cells(found: dict[str, Any]) -> list[str]:
     interval = "{:+.3f} to {:+.3f}".format(*found["ci95"]) if found["ci95"] else "one person only"
-    return [f"{found['difference']:+.4f}", interval, f"{found['permutation_p']:.3f}"]
+    p = found["permutation_p"]
+    return [f"{found['difference']:+.4f}", interval, f"{p:.3f}" if p >= 0.001 else "< .001"]
 
 
 def _stacked(table: Path, cells: list[dict[str, Any]]) -> Pool:

@@ -38,8 +38,8 @@ def _lines(table: Path) -> Iterator[list[str]]:
     paper, results = read_paper(table), readme.read_results(table)
     own = results[(results["budget"] == BUDGET) & (results["part"] == "all")]
     printed = set(paper["metric"])
-    if printed and not printed & set(FIGURES):
-        return  # times and parameters: the same runs stand in other tables
+    if not printed & set(FIGURES) or not paper["printed"].any():
+        return  # times and parameters, whose runs stand in other tables; tables of no paper
     for row in dict.fromkeys(paper["row"]):
         lines = readme.main_results(own, row)
         there = set(lines["metric"])
