@@ -4,8 +4,9 @@ import os
 import queue
 import traceback
 from collections.abc import Sequence
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import torch
@@ -115,6 +116,7 @@ def _worker(config: dict, manifest: Path, cache_dir: Path, out: Path, workers: i
 
     from fer_lightning.resolvers import register
 
+    Thread(target=_end_with_parent, daemon=True).start()
     register()
     cfg = OmegaConf.create(config)
     _use_processor(cfg, workers)
@@ -137,3 +139,9 @@ def _worker(config: dict, manifest: Path, cache_dir: Path, out: Path, workers: i
         told.put(("error", error if isinstance(error, FERError) else FERError(f"{type(error).__name__}: {error}")))
         told.close()
         told.join_thread()
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed cannot end its fold processes; they would keep processor, memory and locks."""
+    parent_process().join()
+    os._exit(1)

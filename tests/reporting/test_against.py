@@ -27,9 +27,8 @@ def one(tmp_path) -> tuple[Path, list[dict]]:
     """Two rows with seed 0, and the same predictions once more under the name of seed 1."""
     out = tmp_path / "predictions"
     out.mkdir()
-    cells = [
-        facts for facts in read_cells(TABLE) if facts["row"] in ("sgd-none", "radam-cosine") and facts["seed"] == 0
-    ]
+    wanted = [(row, 0, "full") for row in ("sgd-none", "radam-cosine")]
+    cells = [facts for facts in read_cells(TABLE) if (facts["row"], facts["seed"], facts["budget"]) in wanted]
     for facts in cells:
         for seed in (0, 1):
             name = f"{facts['row']}-seed{seed}-{facts['budget']}"

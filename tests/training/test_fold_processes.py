@@ -1,0 +1,49 @@
+"""Processes that run folds side by side, and the one that started them."""
+
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.runs import HOUSE, SMALL, command
+
+PATIENCE = 120.0  # seconds, on a machine that does other things too
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def runs(pid: int) -> bool:
+    """Whether it is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_until(what, why: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while not what():
+        assert time.monotonic() < end, why
+        time.sleep(0.2)
+
+
+@pytest.mark.slow
+def test_fold_processes_end_when_the_one_that_started_them_is_killed(environment):
+    endless = [*SMALL, "protocol=kfold", "protocol.folds.k=2", "protocol.workers=2", "trainer.max_epochs=1000000"]
+    started = subprocess.Popen(command(*endless), cwd=HOUSE, env=environment, stdout=subprocess.DEVNULL)
+    folds = []
+    try:
+        locks = Path(environment["FER_RUNS"])
+        wait_until(lambda: len(list(locks.glob("*/*/*/*/locks/*.lock"))) == 2, "no two folds began")
+        folds = children(started.pid)
+        assert len(folds) >= 2
+        started.kill()
+        started.wait()
+        wait_until(lambda: not any(map(runs, folds)), "processes of folds live on without the one that listens to them")
+    finally:
+        started.kill()
+        for pid in filter(runs, folds):
+            subprocess.run(["kill", "-9", str(pid)], check=False)
