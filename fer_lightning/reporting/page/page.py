@@ -1,4 +1,4 @@
-"""Write the page: template, style, script and data in one file that asks nothing of the network."""
+"""Write the page: shell, style, script and data in one file that asks nothing of the network."""
 
 import html
 import json
@@ -8,8 +8,8 @@ from typing import Any
 
 from fer_lightning.reporting.tables import DAGGER, SELECTION, SYNTHETIC
 
-#: Template and scripts of the page of runs, and of the page of the papers' tables.
-RUNS = ("template.html", ("charts.js", "table.js", "sheet.js", "start.js"))
+#: Content and scripts of the page of runs, and of the page of the papers' tables.
+RUNS = ("runs.html", ("charts.js", "table.js", "sheet.js", "start.js"))
 PAPERS = ("papers.html", ("charts.js", "markdown.js", "papers.js"))
 
 
@@ -21,16 +21,17 @@ def page(found: dict[str, Any], title: str, kind: tuple[str, Sequence[str]] = RU
         title: heading and title of the page.
         kind: `RUNS` or `PAPERS`.
     """
-    template, scripts = kind
+    content, scripts = kind
     room = files("fer_lightning.reporting.page")
     texts = {"selection": SELECTION, "synthetic": SYNTHETIC, "dagger": DAGGER}
     data = json.dumps(found | {"texts": texts}, separators=(",", ":"), allow_nan=False)
     parts = {
         "TITLE": html.escape(title),
+        "MAIN": (room / content).read_text("utf-8"),
         "STYLE": (room / "page.css").read_text("utf-8"),
         "SCRIPT": "\n".join((room / name).read_text("utf-8") for name in scripts),
         "DATA": data.replace("<", "\\u003c"),  # so that no text in it can end the script element
     }
-    before, *rest = (room / template).read_text("utf-8").split("{{")
+    before, *rest = (room / "shell.html").read_text("utf-8").split("{{")
     # Split first, fill then: what is filled in is never searched for places.
     return before + "".join(parts[name] + after for name, after in (piece.split("}}", 1) for piece in rest))
