@@ -18,9 +18,10 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
+from fer_lightning.cells import Cell, distinct, share_trainings, with_members
 from fer_lightning.errors import ConfigError, FERError
 from fer_lightning.paper_rows import BUDGETS, EXPERIMENTS, Row, read_rows, why_not
-from fer_lightning.reproduction import Cell, Plan, count, distinct, run_cell, with_members
+from fer_lightning.reproduction import Plan, count, run_cell
 
 #: States in the order in which they are named, with what is said of them.
 STATES = {
@@ -96,6 +97,7 @@ def _reproduce(given: argparse.Namespace, tables: list[str], rows: dict[str, Row
     print(f"planning {sum(row.table in tables for row in rows.values())} rows ...", file=sys.stderr, flush=True)
     chosen = [plan.cell(name, seed) for seed in _seeds(given.seeds) for name in rows if rows[name].table in tables]
     cells = with_members(chosen)
+    share_trainings(cells)
     _print_plan(cells, given.budget)
     if given.dry_run:
         return 0

@@ -3,14 +3,13 @@
 import copy
 import json
 import re
-import shlex
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from fer_lightning.cells import Cell
 from fer_lightning.compose import CONF, configure
 from fer_lightning.errors import ConfigError, DatasetNotFoundError, FERError
 from fer_lightning.identity import identity, resolved, run_folder
@@ -20,50 +19,6 @@ from fer_lightning.sweep import is_done
 SPEEDS = CONF.parent / "docs" / "models.md"
 #: What the arrays are made of does not decide whether the raw data is there.
 OF_THE_ARRAYS = ("recipe", "channels", "pixel_range", "batch_size", "num_workers", "sampling", "spotter")
-
-
-@dataclass
-class Cell:
-    """One row with one seed at one budget.
-
-    Attributes:
-        row, seed, budget: which.
-        asked: another data set than the row's own that was asked for, or "".
-        overrides: what is said to ``train.py``.
-        config: the whole config; None of an ensemble and where it could not be composed.
-        folder: the run folder; of an ensemble only once it is made.
-        members: cells of an ensemble.
-        state: open, there, lacks data, needs a GPU, refused; then done or failed.
-        reason: why it is not run, or what failed.
-        seconds: how long it will take; None: unknown.
-        measured: whether `seconds` is from an earlier run of this row.
-    """
-
-    row: Row
-    seed: int
-    budget: str
-    asked: str = ""
-    overrides: list[str] = field(default_factory=list)
-    config: DictConfig | None = None
-    folder: Path | None = None
-    members: list["Cell"] = field(default_factory=list)
-    state: str = "open"
-    reason: str = ""
-    seconds: float | None = None
-    measured: bool = False
-
-    @property
-    def command(self) -> str:
-        """What runs this cell alone."""
-        if self.row.members:
-            return f"python -m fer_lightning.reproduce {self.row.table} --budget {self.budget} --seeds {self.seed}"
-        return shlex.join(["python", "train.py", *self.overrides])
-
-    def about(self) -> dict[str, Any]:
-        """What `collect` wants to know."""
-        below_runs = self.folder.parts[-2:] if self.row.members else self.folder.parts[-4:]
-        return {"row": self.row.row, "seed": self.seed, "budget": self.budget, "asked": self.asked,
-                "run": "/".join(below_runs), "command": self.command}  # fmt: skip
 
 
 class Plan:
@@ -253,20 +208,3 @@ def count(row: Row) -> dict[str, Any]:
     with torch.device("meta"):
         net = build_network(configure([f"experiment={row.name}"]))
     return {"row": row.row, "parameters_train": train_parameters(net), "parameters_total": total_parameters(net)}
-
-
-def with_members(cells: Iterable[Cell]) -> list[Cell]:
-    """The cells with those that they are made of, each once and before what is made of it."""
-    ordered: dict[int, Cell] = {}
-    for cell in cells:
-        for each in (*cell.members, cell):
-            ordered.setdefault(id(each), each)
-    return list(ordered.values())
-
-
-def distinct(cells: Iterable[Cell]) -> list[Cell]:
-    """The first cell of each run folder, which rows of several tables may share; ensembles have none yet."""
-    first: dict[Any, Cell] = {}
-    for cell in cells:
-        first.setdefault(cell.folder or (cell.row.name, cell.seed), cell)
-    return list(first.values())

@@ -13,6 +13,7 @@ import pytest
 from sklearn.metrics import f1_score, precision_score
 
 from fer_lightning import reproduce
+from fer_lightning.cells import Cell, distinct, share_trainings, with_members
 from fer_lightning.compose import CONF, configure
 from fer_lightning.datasets import fer2013
 from fer_lightning.errors import ConfigError, PoolError
@@ -23,7 +24,7 @@ from fer_lightning.reporting.papers.overview import write_overview
 from fer_lightning.reporting.papers.readme import BEGIN, END, between_marks, main_results, read_results, write_readme
 from fer_lightning.reporting.papers.results import DUPLICATES, figures, write_results
 from fer_lightning.reporting.pool import Pool
-from fer_lightning.reproduction import Cell, distinct, read_speeds, with_members
+from fer_lightning.reproduction import read_speeds
 from fer_lightning.verify import in_train
 from tests.runs import HOUSE, NO_TORCH
 
@@ -201,6 +202,54 @@ def test_smoke_runs_collects_and_rebuilds_and_goes_on(only, capfd, tmp_path, mon
     about = {key: facts[key] for key in ("row", "seed", "budget", "asked", "run", "command")}
     with pytest.raises(PoolError, match="generated data; its numbers do not belong"):
         collect(run, tmp_path / "elsewhere", about)
+
+
+@pytest.mark.slow
+def test_one_training_serves_the_last_epoch_and_its_twin_that_looks(only, capfd, tmp_path, monkeypatch):
+    out = only("micro-oracle-ststnet")
+    assert reproduce.main(["--budget", "smoke"]) == 0
+    file = out / "micro-oracle" / "predictions" / "ststnet-seed0-smoke.json"
+    alone, table = json.loads(file.read_text()), file.with_suffix(".csv.gz").read_bytes()
+    assert "read" not in alone
+
+    monkeypatch.setenv("FER_RUNS", str(tmp_path / "other" / "runs"))
+    only("micro-oracle-ststnet", "micro-oracle-ststnet-oracle")
+    capfd.readouterr()
+    assert reproduce.main(["--budget", "smoke"]) == 0
+    said = capfd.readouterr().out
+    assert "1 runs to make" in said
+    assert "2 done" in said
+    file = tmp_path / "other" / "runs" / file.relative_to(tmp_path / "runs")
+    shared = json.loads(file.read_text())
+    assert file.with_suffix(".csv.gz").read_bytes() == table, "it is what the row alone gives"
+    assert (shared["read"], shared["selection"], alone["selection"]) == ("last", "last", "last")
+    assert "experiment=micro-oracle-ststnet-oracle" in shared["command"], "what was really run"
+    for key in ("fold", "epoch", "epochs", "train", "train_accuracy"):
+        assert shared["folds"][key] == alone["folds"][key], key
+    assert reproduce.main(["--budget", "smoke", "--dry-run"]) == 0
+    assert "2 there" in capfd.readouterr().out
+
+
+def test_a_row_whose_time_is_printed_and_a_member_of_an_ensemble_are_trained_alone():
+    rows = read_rows()
+    looking = configure(["model=ststnet", "data=megc2019_flow", "protocol.selection=oracle_test"])
+
+    def share(row, *others, state="open", **changes) -> str:
+        honest = configure(["model=ststnet", "data=megc2019_flow", *changes.pop("overrides", [])])
+        cell = Cell(rows[row], 0, "cpu", config=honest, folder=Path("honest"), state=state)
+        twin = Cell(rows["micro-oracle-ststnet-oracle"], 0, "cpu", config=looking, folder=Path("looking"), **changes)
+        share_trainings([cell, twin, *(other(cell) for other in others)])
+        return cell.folder.name
+
+    assert share("micro-oracle-ststnet") == "looking"
+    assert share("micro-oracle-ststnet", overrides=["optimizer.lr=0.5"]) == "honest", "another training"
+    assert share("micro-oracle-ststnet", overrides=["seed=1"]) == "honest", "another seed"
+    assert share("micro-oracle-ststnet", state="there") == "honest", "it is trained already"
+    assert share("waspp-t12-waspp") == "honest", "seconds are printed"
+    with_time = lambda cell: Cell(rows["waspp-t12-waspp"], 0, "cpu", config=cell.config, folder=cell.folder)  # noqa: E731
+    assert share("micro-oracle-ststnet", with_time) == "honest", "shared with a row whose seconds are printed"
+    ensemble = lambda cell: Cell(rows[ENSEMBLE], 0, "cpu", members=[cell])  # noqa: E731
+    assert share("micro-oracle-ststnet", ensemble) == "honest"
 
 
 @pytest.mark.slow

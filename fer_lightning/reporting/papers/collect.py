@@ -19,6 +19,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ from fer_lightning.reporting.pool import Pool, probability_columns, read_pool, v
 
 #: Digits of probabilities and values behind the point: what is predicted stands beside them, in words.
 FORMAT = "%.5f"
+#: Digits in the prediction files of a run folder, so that the last epoch reads as that of a run that never looked.
+OF_A_PREDICTION = 8
 #: A file larger than this does not belong into a repository.
 LIMIT = 5_000_000
 PICTURE, PICTURE_LIMIT = "grad_cam_classes", 500_000
@@ -57,7 +60,7 @@ def collect(folder: Path, predictions: Path, about: Mapping[str, Any], synthetic
         folder: the run folder; an ensemble's will do.
         predictions: ``experiments/<table>/predictions``.
         about: row, seed, budget, asked (another data set that was asked for, or ""), run (name of its folder) and
-            command.
+            command; `read` is `last` where a run that looked at the test samples is committed as of its last epoch.
         synthetic: accept a run on generated data.
 
     Returns:
@@ -77,10 +80,10 @@ def collect(folder: Path, predictions: Path, about: Mapping[str, Any], synthetic
         raise PoolError(f"{folder} is a run on generated data; its numbers do not belong into {predictions.parent}")
     for stale in (curves_file(file), picture_file(file)):
         stale.unlink(missing_ok=True)
-    table = pool.table
-    if pool.selection == "oracle_test":
-        table = pd.concat([table, last_epoch(pool)], axis=1)
-    write_table(file.with_suffix(".csv.gz"), table)
+    if about.get("read") == "last":
+        pool = at_last_epoch(pool)
+    lasts = [last_epoch(pool).add_prefix("last_")] if pool.selection == "oracle_test" else []
+    write_table(file.with_suffix(".csv.gz"), pd.concat([pool.table, *lasts], axis=1))
     if pool.validation is not None:
         write_table(file.with_name(f"{file.stem}-validation.csv.gz"), pool.validation)
     write_facts(file, {**about, **_facts(pool), "folds": _folds(pool), "scores_sha256": sha})
@@ -129,13 +132,21 @@ def last_epoch(pool: Pool) -> pd.DataFrame:
     columns = [*probability_columns(pool.classes), *value_columns(pool.targets)]
     parts = [
         pd.DataFrame(np.hstack([fold.probabilities[-1], fold.values[-1]]), index=fold.sample_id, columns=columns)
+        .astype(float)
+        .round(OF_A_PREDICTION)
         for fold in read_epochs(pool).values()
     ]
     rows = pd.concat(parts).loc[pool.table["sample_id"]].reset_index(drop=True)
     if pool.classes:
         best = rows[probability_columns(pool.classes)].to_numpy().argmax(axis=1)
         rows.insert(0, "predicted", np.array(pool.classes)[best])
-    return rows.add_prefix("last_")
+    return rows
+
+
+def at_last_epoch(pool: Pool) -> Pool:
+    """A run with selection=oracle_test as it would be with selection=last: looking changes nothing of the training."""
+    folds = [fold | {"epoch": fold["epochs"]} for fold in pool.folds]
+    return replace(pool, table=pool.table.assign(**last_epoch(pool)), folds=folds, selection="last")
 
 
 def write_table(file: Path, table: pd.DataFrame) -> None:
