@@ -34,11 +34,11 @@ test-cluster: $(READY)  ## launchers on a real SLURM (Debian: slurm-wlm, munge; 
 
 BUDGET ?= full
 SEEDS  ?= 0
-reproduce: $(READY)  ## rows of a paper's table: TABLE=waspp-t10 [SEEDS=0,1,2] [BUDGET=smoke|cpu|full] [DATA=megc2019] [WHERE="protocol.workers=4"]
+reproduce: $(READY)  ## rows of a paper's table: TABLE=waspp-t10 [SEEDS=0,1,2] [BUDGET=smoke|cpu|night|full] [DATA=megc2019] [WHERE="protocol.workers=4"]
 	@test -n "$(TABLE)" || { $(BIN)/python -m fer_lightning.reproduce --list; echo "make: say which: make reproduce TABLE=..."; exit 1; }
 	$(BIN)/python -m fer_lightning.reproduce $(TABLE) --seeds $(SEEDS) --budget $(BUDGET) $(if $(DATA),--data $(DATA)) $(if $(WHERE),--where $(WHERE))
 
-reproduce-all: $(READY)  ## every table for which there is data: [SEEDS=0,1,2] [BUDGET=smoke|cpu|full] [WHERE=...]
+reproduce-all: $(READY)  ## every table for which there is data: [SEEDS=0,1,2] [BUDGET=smoke|cpu|night|full] [WHERE=...]
 	$(BIN)/python -m fer_lightning.reproduce --seeds $(SEEDS) --budget $(BUDGET) $(if $(DATA),--data $(DATA)) $(if $(WHERE),--where $(WHERE))
 
 lint: $(READY)   ## style only

@@ -13,8 +13,9 @@ from fer_lightning.compose import CONF
 from fer_lightning.errors import ConfigError
 
 EXPERIMENTS = CONF.parent / "experiments"
-BUDGETS = ("full", "cpu", "smoke")
+BUDGETS = ("full", "night", "cpu", "smoke")
 NEEDS_GPU = "needs a GPU"
+NO_SETTING = "no setting"
 
 
 @dataclass(frozen=True)
@@ -98,4 +99,7 @@ def why_not(row: Row, budget: str, rows: dict[str, Row]) -> str:
     """Why a row is never run at this budget, or "": what its files say, wherever it is asked."""
     if row.members:
         return next(filter(None, (why_not(rows[name], budget, rows) for name in row.members)), "")
-    return "" if budget == "full" or budget in row.budgets or not row.trained else f"{NEEDS_GPU} (budget full only)"
+    if budget == "full" or budget in row.budgets or not row.trained:
+        return ""
+    others = [name for name in BUDGETS if name in row.budgets and name != "smoke"]
+    return f"{NO_SETTING} (but budget {' and '.join(others)})" if others else f"{NEEDS_GPU} (budget full only)"

@@ -26,7 +26,8 @@ from fer_lightning.reproduction import Plan, count, run_cell
 #: States in the order in which they are named, with what is said of them.
 STATES = {
     "there": "there", "counted": "counted, not trained", "open": "to run", "lacks data": "lack data",
-    "needs a GPU": "need a GPU", "refused": "refused", "done": "done", "failed": "failed",
+    "needs a GPU": "need a GPU", "no setting": "of other budgets", "refused": "refused", "done": "done",
+    "failed": "failed",
 }  # fmt: skip
 
 
@@ -59,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("tables", nargs="*", metavar="table", help="folders of experiments/ (default: all)")
     parser.add_argument("--seeds", default="0", help="such as 0,1,2 (default: 0)")
     parser.add_argument("--budget", default="full", choices=BUDGETS, help="full: the paper's settings (default); cpu: "
-                        "what two CPU cores can do; smoke: see above")  # fmt: skip
+                        "two hours of two CPU cores; night: some rows for longer; smoke: see above")  # fmt: skip
     parser.add_argument("--data", default="", help="another data set than the rows' own, such as megc2019")
     parser.add_argument("--hours", type=float, default=24.0, help="without a GPU, rows at budget full that would take "
                         "longer are left out and named (default: 24)")  # fmt: skip
@@ -83,7 +84,8 @@ def _tables(names: Sequence[str], rows: dict[str, Row]) -> list[str]:
 def _list(tables: list[str], rows: dict[str, Row]) -> None:
     for table in tables:
         own = [row for row in rows.values() if row.table == table]
-        print(f"{table}  ({len(own)} rows, {sum('cpu' in row.budgets for row in own)} of them at budget cpu)")
+        at = ", ".join(f"{sum(name in row.budgets for row in own)} at budget {name}" for name in ("cpu", "night"))
+        print(f"{table}  ({len(own)} rows, {at})")
         for row in own:
             print(f"  {row.name}")
 
@@ -130,7 +132,7 @@ def _print_plan(cells: list[Cell], budget: str) -> None:
         counts = {state: sum(cell.state == state for cell in own) for state in STATES}
         said = ", ".join(f"{number} {STATES[state]}" for state, number in counts.items() if number)
         print(f"{table:18s} {said}{_time(own)}")
-    for state in ("lacks data", "needs a GPU", "refused"):
+    for state in ("lacks data", "needs a GPU", "no setting", "refused"):
         _name([cell for cell in cells if cell.state == state])
     todo = _todo(cells)
     guess = any(cell.seconds and not cell.measured for cell in todo)

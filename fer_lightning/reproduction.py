@@ -13,7 +13,7 @@ from fer_lightning.cells import Cell
 from fer_lightning.compose import CONF, configure
 from fer_lightning.errors import ConfigError, DatasetNotFoundError, FERError
 from fer_lightning.identity import identity, resolved, run_folder
-from fer_lightning.paper_rows import EXPERIMENTS, NEEDS_GPU, Row, why_not
+from fer_lightning.paper_rows import EXPERIMENTS, NEEDS_GPU, NO_SETTING, Row, why_not
 from fer_lightning.sweep import is_done
 
 SPEEDS = CONF.parent / "docs" / "models.md"
@@ -70,7 +70,7 @@ class Plan:
             return
         cell.reason = why_not(cell.row, self.budget, self.rows)
         if cell.reason:
-            cell.state = NEEDS_GPU
+            cell.state = NO_SETTING if cell.reason.startswith(NO_SETTING) else NEEDS_GPU
             return
         if cell.row.members:
             self._judge_ensemble(cell)

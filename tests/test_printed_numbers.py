@@ -110,6 +110,9 @@ def waspp(text: str) -> Iterator[tuple[Key, str]]:
 
 
 def camnet(text: str) -> Iterator[tuple[Key, str]]:
+    training, validation = re.search(r"Chapter 4, .*: baseline ([\d.]+) / ([\d.]+);", text).groups()
+    yield ("camnet-ch4", "baseline", "all", "train_accuracy"), share(training)
+    yield ("camnet-ch4", "baseline", "all", "accuracy"), share(validation)
     for optimizer, _, _, accuracy in find(text, "Table 6.3,")[1:]:
         yield ("camnet-t6-3", optimizer.lower(), "all", "accuracy"), share(accuracy)
     sentence = re.search(r"Table 6\.4, no pretrained weights: (.*)\.\n", text)[1]

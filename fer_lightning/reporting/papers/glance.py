@@ -10,6 +10,7 @@ from fer_lightning.reporting.papers.readme import (
     BEGIN,
     END,
     between_marks,
+    budgets_of,
     main_results,
     markdown,
     number,
@@ -85,7 +86,7 @@ def _gaps(paper: pd.DataFrame, results: pd.DataFrame) -> dict[float, str]:
         found = {}
         for line in lines.itertuples():
             own = main_results(results[results["metric"] == metric], line.row)
-            budgets = sorted(set(own["budget"]), key=lambda budget: (budget != "full", budget))
+            budgets = budgets_of(own) or sorted(set(own["budget"]))
             if not budgets:
                 continue
             value = own.loc[own["budget"] == budgets[0], "value"].mean()

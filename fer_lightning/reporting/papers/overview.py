@@ -10,7 +10,8 @@ from fer_lightning.functional.frames import natural_key
 from fer_lightning.reporting.papers import readme
 from fer_lightning.reporting.papers.results import read_paper
 
-BUDGET = "cpu"
+#: What is shown, each in a table of its own: what a machine without a GPU gives.
+BUDGETS = ("cpu", "night")
 #: The figure of a row: the first of these that its table prints, else the first that we have.
 FIGURES = ("accuracy_one_vs_rest", "uf1", "accuracy", "ccc")
 HEADS = ("table", "row", "figure", "paper", "ours", "difference", "last epoch, where ours is the oracle's †")
@@ -25,18 +26,17 @@ def write_overview(file: Path, experiments: Path) -> None:
     tables = sorted(
         (each.parent for each in experiments.glob("*/results.csv")), key=lambda each: natural_key(each.name)
     )
-    lines = [line for table in tables for line in _lines(table)]
-    text = [
-        f"<details><summary>{len(lines)} rows at budget {BUDGET}</summary>\n",
-        *readme.markdown(HEADS, lines),
-        "</details>",
-    ]
+    text = []
+    for budget in BUDGETS:
+        if lines := [line for table in tables for line in _lines(table, budget)]:
+            text += [f"<details><summary>{len(lines)} rows at budget {budget}</summary>\n"]
+            text += [*readme.markdown(HEADS, lines), "</details>"]
     write_atomically(file, readme.between_marks(file, file.read_text(), "\n".join(text)))
 
 
-def _lines(table: Path) -> Iterator[list[str]]:
+def _lines(table: Path, budget: str) -> Iterator[list[str]]:
     paper, results = read_paper(table), readme.read_results(table)
-    own = results[(results["budget"] == BUDGET) & (results["part"] == "all")]
+    own = results[(results["budget"] == budget) & (results["part"] == "all")]
     printed = set(paper["metric"])
     if not printed & set(FIGURES) or not paper["printed"].any():
         return  # times and parameters, whose runs stand in other tables; tables of no paper

@@ -46,6 +46,7 @@ CONVENTION = (
 ORACLE = f"{DAGGER} Scored at the epoch that is best on the test samples (oracle_test): a leak, for comparison only."
 BUDGETS = {
     "full": "Budget full: the paper's settings",
+    "night": "Budget night: what two CPU cores can do overnight, not the paper's settings",
     "cpu": "Budget cpu: what two CPU cores can do, not the paper's settings",
     "smoke": "Budget smoke: generated data, says nothing about faces",
 }
@@ -84,7 +85,7 @@ def generated(table: Path, reasons: Mapping[tuple[str, str], str]) -> Iterator[s
     reasons = {key: reason for key, reason in reasons.items() if reason} | missing.read(table)
     sources = ", ".join(dict.fromkeys(source for source in paper["source"] if source)) or "nothing is printed"
     yield f"Printed: {sources} ([paper.csv](paper.csv)). Ours: [results.csv](results.csv)."
-    yield f"\n```sh\nmake reproduce TABLE={table.name} BUDGET=full    # or cpu; SEEDS=0,1,2\n```\n"
+    yield f"\n```sh\nmake reproduce TABLE={table.name} BUDGET=full    # or cpu, night; SEEDS=0,1,2\n```\n"
     for sentence in conventions(paper, results):
         yield from (sentence, "")
     budgets = budgets_of(results)
