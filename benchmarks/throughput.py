@@ -72,7 +72,7 @@ def measure(cfg, data, fold, warm_up: int, steps: int, alone: bool) -> float:
     task.scheduler = {"scheduler": None}  # some want to know the number of epochs
     speed_up(cfg, task.net)
     options = OmegaConf.to_container(cfg.trainer, resolve=True)
-    for key in ("checkpoint_every", "save_weights", "channels_last", "compile"):
+    for key in ("checkpoint_every", "checkpoint_minutes", "save_weights", "channels_last", "compile"):
         del options[key]
     clock = Clock(warm_up)
     trainer = instantiate(

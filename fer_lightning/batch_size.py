@@ -64,7 +64,7 @@ def stepper(cfg: DictConfig, data: FERDataModule) -> Callable[[int], None]:
         batch = {"input": torch.zeros(size, *shape), "label": torch.zeros(size, dtype=torch.int64)}
         batch |= {"target": torch.zeros(size, outputs)} if outputs else {}
         options = OmegaConf.to_container(cfg.trainer, resolve=True)
-        for key in ("checkpoint_every", "save_weights", "channels_last", "compile"):
+        for key in ("checkpoint_every", "checkpoint_minutes", "save_weights", "channels_last", "compile"):
             del options[key]
         options |= {"max_epochs": 1, "accumulate_grad_batches": 1, "devices": 1}
         callbacks = [each for each in instantiate(cfg.callbacks).values() if not isinstance(each, Checkpoint)]

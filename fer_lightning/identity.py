@@ -12,7 +12,7 @@ from fer_lightning.files import write_atomically
 VOLATILE = (
     "paths", "logger", "launcher", "run_name", "data.root", "data.num_workers", "data.tiny", "protocol.workers",
     "protocol.gpus", "protocol.only", "protocol.index", "trainer.accelerator", "trainer.devices", "trainer.num_nodes",
-    "trainer.checkpoint_every", "table", "row", "budget", "ensemble",
+    "trainer.checkpoint_every", "trainer.checkpoint_minutes", "table", "row", "budget", "ensemble",
 )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ examples:
   python -m fer_lightning.tune --show fer2013-resnet18-optimizers
 
 A study that was stopped or killed goes on with the same command: trials that ended are kept, one that was cut off is
-run again and skips the folds (with trainer.checkpoint_every the epochs) it had finished. A larger --trials adds trials.
+run again and skips the folds (of long folds the epochs) it had finished. A larger --trials adds trials.
 The objective is protocol.metric of the validation predictions, all folds pooled; test predictions are not looked at.
 """
 

@@ -38,7 +38,14 @@ CELLS += [[f"data={data}"] for data in options("data")] + [[f"model={model}"] fo
 @pytest.mark.parametrize("cell", CELLS, ids=" ".join)
 def test_every_target_takes_the_arguments_it_is_given(cell):
     """The class signature is the schema: a misspelt or missing key is found here, not in a cluster job."""
-    ours = {"checkpoint_every", "save_weights", "weights", "module", "module_after"}  # taken out before
+    ours = {
+        "checkpoint_every",
+        "checkpoint_minutes",
+        "save_weights",
+        "weights",
+        "module",
+        "module_after",
+    }  # taken out before
     ours |= {"channels_last", "compile"}
     cfg = configure(*cell)
     OmegaConf.resolve(cfg)  # as --cfg job --resolve does

@@ -13,7 +13,8 @@ CELL = ["model=ststnet", "data=megc2019_flow"]
     [
         "paths.raw=/elsewhere", "paths.cache=/elsewhere", "protocol.workers=4", "protocol.index=3",
         "protocol.only=[smic-s01]", "logger=tensorboard", "trainer.accelerator=gpu", "trainer.checkpoint_every=5",
-        "data.num_workers=3", "table=waspp-t10", "row=dspp", "budget={cpu: {trainer.max_epochs: 1}}",
+        "trainer.checkpoint_minutes=1", "data.num_workers=3", "table=waspp-t10", "row=dspp",
+        "budget={cpu: {trainer.max_epochs: 1}}",
         "ensemble={members: [a, b]}",
     ],
 )  # fmt: skip

@@ -20,7 +20,6 @@ import torch
 from filelock import FileLock, Timeout
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from pytorch_lightning.callbacks import ModelCheckpoint
 
 from fer_lightning.data.datamodule import FERDataModule
 from fer_lightning.errors import ConfigError
@@ -30,7 +29,7 @@ from fer_lightning.functional.folds import Fold, check_disjoint
 from fer_lightning.functional.selection import oracle_epoch
 from fer_lightning.protocols import averaging, ddp, weights
 from fer_lightning.protocols.build import build_augment, build_task, predicted_columns, speed_up
-from fer_lightning.protocols.checkpoints import WholeCheckpoints
+from fer_lightning.protocols.checkpoints import Checkpoints, WholeCheckpoints
 from fer_lightning.protocols.gradients import SampleMean
 from fer_lightning.protocols.selection import (
     BestValidationEpoch,
@@ -183,10 +182,11 @@ def _trainer(cfg: DictConfig, fold: Fold, out: Path, seed: int, keeper: Any, lis
     if keeper is not None:
         callbacks.append(keeper)
     options = dict(cfg.trainer)
-    every, *_ = (options.pop(key) for key in ("checkpoint_every", "save_weights", "channels_last", "compile"))
-    if every:
-        folder = out / "checkpoints" / fold.name
-        callbacks.append(ModelCheckpoint(folder, filename="last", every_n_epochs=every, enable_version_counter=False))
+    every, minutes = options.pop("checkpoint_every"), options.pop("checkpoint_minutes")
+    for key in ("save_weights", "channels_last", "compile"):
+        del options[key]
+    if every or minutes:
+        callbacks.append(Checkpoints(out / "checkpoints" / fold.name, every, minutes))
     if cfg.trainer.accumulate_grad_batches > 1:
         callbacks.append(SampleMean())
     keeps = any(isinstance(callback, pl.callbacks.Checkpoint) for callback in callbacks)

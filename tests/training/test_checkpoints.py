@@ -1,8 +1,12 @@
 """A checkpoint is there as a whole or not at all."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
+from fer_lightning.protocols import checkpoints
+from fer_lightning.protocols import fold as fold_module
 from fer_lightning.protocols.checkpoints import WholeCheckpoints
 
 
@@ -30,3 +34,23 @@ def test_folds_keep_their_checkpoints_this_way(run_here, monkeypatch):
     monkeypatch.setattr(WholeCheckpoints, "save_checkpoint", lambda *a, **k: written.append(a[2]) or save(*a, **k))
     run_here("protocol.only=[samm-006]", "trainer.checkpoint_every=1")
     assert [str(path).endswith("samm-006/last.ckpt") for path in written] == [True] * 3
+
+
+@pytest.mark.slow
+def test_only_a_fold_that_takes_long_keeps_checkpoints(run_here, monkeypatch):
+    minutes, written = [0.0], []
+    save = WholeCheckpoints.save_checkpoint
+    monkeypatch.setattr(WholeCheckpoints, "save_checkpoint", lambda *a, **k: written.append(epoch[-1]) or save(*a, **k))
+    monkeypatch.setattr(checkpoints, "time", SimpleNamespace(monotonic=lambda: 60 * minutes[0]))
+    tell, epoch = fold_module._Tell.on_train_epoch_start, []
+
+    def four_minutes_an_epoch(self, trainer, task):
+        minutes[0] += 4
+        epoch.append(trainer.current_epoch)
+        tell(self, trainer, task)
+
+    monkeypatch.setattr(fold_module._Tell, "on_train_epoch_start", four_minutes_an_epoch)
+    run_here("protocol.only=[samm-006]", "trainer.max_epochs=7")
+    assert written == [2, 5], "after 12 and 24 minutes: at the end of the epoch in which ten minutes were over"
+    run_here("protocol.only=[samm-007]", "trainer.max_epochs=7", "trainer.checkpoint_minutes=0")
+    assert len(written) == 2

@@ -200,8 +200,9 @@ def test_two_processes_on_one_run_folder_share_the_work(environment, tmp_path, r
     assert predictions(tmp_path / "runs" / "shared") == predictions(run_here("trainer.max_epochs=20", runs="own"))
 
 
-def test_a_fold_killed_in_the_middle_goes_on_from_its_checkpoint(run_here, monkeypatch):
-    options = ["trainer.max_epochs=6", "trainer.checkpoint_every=1", "protocol.only=[samm-006]"]
+@pytest.mark.parametrize("when", ["trainer.checkpoint_every=1", "trainer.checkpoint_minutes=1e-6"])
+def test_a_fold_killed_in_the_middle_goes_on_from_its_checkpoint(run_here, monkeypatch, when):
+    options = ["trainer.max_epochs=6", when, "protocol.only=[samm-006]"]
     unbroken = predictions(run_here(*options, runs="unbroken"))
     epochs = []
 
