@@ -69,6 +69,8 @@ def _parser() -> argparse.ArgumentParser:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--list", action="store_true", help="only list tables and rows")
     what.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    what.add_argument("--collect", action="store_true", help="take what was run already, say on a cluster, into the "
+                      "tables; run nothing")  # fmt: skip
     what.add_argument("--rebuild", action="store_true", help="only rebuild tables from the committed files")
     return parser
 
@@ -105,7 +107,8 @@ def _reproduce(given: argparse.Namespace, tables: list[str], rows: dict[str, Row
         return 0
     for cell in cells:
         _attempt([cell], experiments, cell.state)
-    _run(cells, runs, experiments)
+    if not given.collect:
+        _run(cells, runs, experiments)
     _note_missing(cells, experiments)
     _rebuild(experiments, list(dict.fromkeys(cell.row.table for cell in cells)), rows)
     return _end(cells)

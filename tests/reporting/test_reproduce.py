@@ -229,6 +229,13 @@ def test_one_training_serves_the_last_epoch_and_its_twin_that_looks(only, capfd,
     assert reproduce.main(["--budget", "smoke", "--dry-run"]) == 0
     assert "2 there" in capfd.readouterr().out
 
+    shutil.rmtree(file.parent)
+    only("micro-oracle-ststnet", "micro-oracle-ststnet-oracle", QUICK[0])
+    assert reproduce.main(["--budget", "smoke", "--collect"]) == 0
+    assert capfd.readouterr().out.endswith("2 there, 1 to run\n")
+    assert json.loads(file.read_text()) == shared
+    assert not list(file.parent.glob("random-guess-*"))
+
 
 def test_a_row_whose_time_is_printed_and_a_member_of_an_ensemble_are_trained_alone():
     rows = read_rows()

@@ -166,7 +166,7 @@ def test_predictions_do_not_depend_on_the_batch(run_here):
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_like_an_unbroken_one(environment, tmp_path, run_here):
-    options = [*SMALL, "trainer.max_epochs=60", "run_name=killed"]
+    options = [*SMALL, "trainer.max_epochs=20", "run_name=killed"]
     options.remove("debug=tiny")
     running = subprocess.Popen(command(*options), cwd=HOUSE, env=environment, stderr=subprocess.PIPE)
     folder = tmp_path / "runs" / "killed"
@@ -183,7 +183,7 @@ def test_a_killed_run_goes_on_and_ends_like_an_unbroken_one(environment, tmp_pat
     assert done.returncode == 0, done.stderr
     for name, moment in kept.items():
         assert (folder / "predictions" / name).stat().st_mtime_ns == moment, f"{name} was trained again"
-    unbroken = run_here("trainer.max_epochs=60", runs="unbroken")
+    unbroken = run_here("trainer.max_epochs=20", runs="unbroken")
     assert predictions(folder) == predictions(unbroken)
 
 
