@@ -84,11 +84,10 @@ def share_trainings(cells: Iterable[Cell]) -> None:
 
     Looking changes nothing of the training (`TestEveryEpoch`), and its run keeps what the last epoch predicted; only a
     network that draws while it is evaluated, such as `RandomGuess`, draws otherwise then. A row whose seconds are
-    printed is trained alone, for looking takes time, and so is a member of an ensemble, mixed from its run folder.
+    printed is trained alone, for looking takes time.
     """
     cells = list(cells)
-    alone = {member.folder for cell in cells for member in cell.members}
-    alone |= {cell.folder for cell in cells if any(metric.startswith("seconds") for metric in cell.row.metrics)}
+    alone = {cell.folder for cell in cells if any(metric.startswith("seconds") for metric in cell.row.metrics)}
     looking = {_training(cell): cell for cell in cells if _selection(cell) == "oracle_test"}
     for cell in cells:
         if cell.state == "open" and _selection(cell) == "last" and cell.folder not in alone:

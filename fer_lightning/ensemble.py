@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--views", choices=("mean", "vote", "centre"), help="first put each member's saved views together in this way"
     )
+    parser.add_argument("--last-epoch", action="store_true", help="take the last epoch of members with "
+                        "selection=oracle_test, not the one that is best on the test samples")  # fmt: skip
     options = parser.parse_args(arguments)
     # pandas and scipy take a second to import; --help needs neither
     from fer_lightning.reporting.ensemble import write_ensemble
@@ -49,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     runs = Path(os.environ.get("FER_RUNS", "runs"))
     try:
-        folder, report = write_ensemble(find(options.runs), options.rule, runs, options.out, options.views)
+        folder, report = write_ensemble(
+            find(options.runs), options.rule, runs, options.out, options.views, options.last_epoch
+        )
     except FERError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

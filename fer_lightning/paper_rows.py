@@ -28,6 +28,7 @@ class Row:
         budgets: budget -> key -> value of what it changes; `full` changes nothing.
         members: names of the experiments that an ensemble is made of.
         rule: of the ensemble.
+        seeds: runs of each member that the ensemble is made of; with seed s those with seeds s * seeds and following.
         metrics: that are printed of it.
     """
 
@@ -37,6 +38,7 @@ class Row:
     budgets: dict[str, dict[str, Any]]
     members: tuple[str, ...]
     rule: str
+    seeds: int
     metrics: frozenset[str]
 
     @property
@@ -69,7 +71,7 @@ def read_rows(conf: Path = CONF, experiments: Path = EXPERIMENTS) -> dict[str, R
         ensemble = content.get("ensemble") or {}
         rows.append(Row(
             file.stem, table, row, read_budgets(file, conf), tuple(ensemble.get("members", ())),
-            ensemble.get("rule", "mean"), frozenset(printed[table, row]),
+            ensemble.get("rule", "mean"), ensemble.get("seeds", 1), frozenset(printed[table, row]),
         ))  # fmt: skip
     order = {key: place for place, key in enumerate(printed)}
     return {row.name: row for row in sorted(rows, key=lambda row: order[row.table, row.row])}

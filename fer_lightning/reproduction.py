@@ -88,7 +88,8 @@ class Plan:
             cell.state, cell.reason = NEEDS_GPU, f"about {cell.seconds / 3600:,.0f} hours on this CPU"
 
     def _judge_ensemble(self, cell: Cell) -> None:
-        cell.members = [self.cell(name, cell.seed) for name in cell.row.members]
+        seeds = range(cell.seed * cell.row.seeds, (cell.seed + 1) * cell.row.seeds)
+        cell.members = [self.cell(name, seed) for name in cell.row.members for seed in seeds]
         for member in cell.members:
             if member.state not in ("open", "there"):
                 cell.state, cell.reason = member.state, f"{member.row.name}: {member.reason}"
@@ -195,7 +196,8 @@ def run_cell(cell: Cell, runs: Path) -> None:
     missing = [member.row.name for member in cell.members if member.state not in ("there", "done")]
     if missing:
         raise ConfigError(f"the ensemble lacks its members {missing}")
-    cell.folder, _ = write_ensemble([member.folder for member in cell.members], cell.row.rule, runs)
+    last = any(member.read == "last" for member in cell.members)
+    cell.folder, _ = write_ensemble([member.folder for member in cell.members], cell.row.rule, runs, last=last)
 
 
 def count(row: Row) -> dict[str, Any]:

@@ -199,7 +199,7 @@ def test_a_row_that_is_an_ensemble_is_not_trained():
 
 def test_ensembles_are_of_rows():
     ensembles = {name: row["ensemble"] for name, row in YAMLS.items() if "ensemble" in row}
-    assert len(ensembles) == 4
+    assert len(ensembles) == 5
     for name, ensemble in ensembles.items():
         assert set(ensemble["members"]) <= set(YAMLS)
         assert len(set(ensemble["members"])) == (3 if name.startswith("micro-best") else 6)

@@ -33,7 +33,12 @@ from fer_lightning.reporting.tables import DAGGER
 
 
 def write_ensemble(
-    folders: Sequence[Path], rule: str, runs: Path, out: Path | None = None, views: str | None = None
+    folders: Sequence[Path],
+    rule: str,
+    runs: Path,
+    out: Path | None = None,
+    views: str | None = None,
+    last: bool = False,
 ) -> tuple[Path, dict[str, Any]]:
     """Mix the predictions of runs and write a folder that can be scored like a run.
 
@@ -42,7 +47,7 @@ def write_ensemble(
         rule: see `mixing.combine`; `weights` are fitted for each fold on the validation predictions of that fold.
         runs: the ensemble is written to ``<runs>/ensembles/<hash of members and rule>``, the same for the same members.
         out: another folder for it.
-        views: see `members.read_members`.
+        views, last: see `members.read_members`.
 
     Returns:
         The folder and the content of ``ensemble.json``.
@@ -54,7 +59,7 @@ def write_ensemble(
     """
     if rule == "weights" and views:
         raise ConfigError("--views does not go with --rule weights: validation predictions are kept without views")
-    members = read_members(folders, views)
+    members = read_members(folders, views, last)
     weights = fold_weights(members) if rule == "weights" else {}
     mixed, predicted = combine(rule, members.probabilities, members.chosen, _per_sample(members, weights))
     config = _config(members, rule, views)

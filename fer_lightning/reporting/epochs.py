@@ -5,7 +5,7 @@ the same training scores at its last epoch.
 """
 
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from fer_lightning.errors import PoolError
 from fer_lightning.functional.continuous import best_epoch
 from fer_lightning.functional.selection import oracle_epoch
 from fer_lightning.reporting.pool import SUM_TOLERANCE, Pool, probability_columns, value_columns
+
+#: Digits in the prediction files of a run folder, so that the last epoch reads as that of a run that never looked.
+DIGITS = 8
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,28 @@ def read_epochs(pool: Pool) -> dict[str, Epochs]:
             best epoch.
     """
     return {meta["fold"]: _read_fold(pool, meta) for meta in pool.folds}
+
+
+def last_epoch(pool: Pool) -> pd.DataFrame:
+    """What a run with selection=oracle_test predicts at the last epoch of each fold, rows as in ``pool.table``."""
+    columns = [*probability_columns(pool.classes), *value_columns(pool.targets)]
+    parts = [
+        pd.DataFrame(np.hstack([fold.probabilities[-1], fold.values[-1]]), index=fold.sample_id, columns=columns)
+        .astype(float)
+        .round(DIGITS)
+        for fold in read_epochs(pool).values()
+    ]
+    rows = pd.concat(parts).loc[pool.table["sample_id"]].reset_index(drop=True)
+    if pool.classes:
+        best = rows[probability_columns(pool.classes)].to_numpy().argmax(axis=1)
+        rows.insert(0, "predicted", np.array(pool.classes)[best])
+    return rows
+
+
+def at_last_epoch(pool: Pool) -> Pool:
+    """A run with selection=oracle_test as it would be with selection=last: looking changes nothing of the training."""
+    folds = [fold | {"epoch": fold["epochs"]} for fold in pool.folds]
+    return replace(pool, table=pool.table.assign(**last_epoch(pool)), folds=folds, selection="last")
 
 
 def _read_fold(pool: Pool, meta: dict[str, Any]) -> Epochs:

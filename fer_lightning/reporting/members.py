@@ -15,6 +15,7 @@ from fer_lightning.errors import ConfigError, PoolError
 from fer_lightning.functional.frames import natural_key
 from fer_lightning.functional.mixing import combine
 from fer_lightning.reporting.compare import aligned, check_classes, is_oracle
+from fer_lightning.reporting.epochs import at_last_epoch
 from fer_lightning.reporting.pool import KEYS, SUM_TOLERANCE, Pool, probability_columns, read_pool
 
 VIEWS = ("mean", "vote", "centre")
@@ -66,12 +67,13 @@ def member_names(folders: Sequence[Path]) -> list[str]:
     return [path.relative_to(common).as_posix() for path in paths]
 
 
-def read_members(folders: Sequence[Path], views: str | None = None) -> Members:
+def read_members(folders: Sequence[Path], views: str | None = None, last: bool = False) -> Members:
     """Read the runs and make sure that their predictions can be mixed.
 
     Args:
         folders: of the runs.
         views: None, or one of `VIEWS`: how the saved predictions of each sample's views are put together again.
+        last: take the last epoch of runs with selection=oracle_test.
 
     Raises:
         ConfigError: too few members.
@@ -85,6 +87,8 @@ def read_members(folders: Sequence[Path], views: str | None = None) -> Members:
         raise ConfigError(f"an ensemble needs at least 2 members, found {len(folders)}{alone}")
     named = sorted(zip(member_names(folders), folders, strict=True), key=lambda pair: natural_key(pair[0]))
     names, pools = [name for name, _ in named], [read_pool(folder) for _, folder in named]
+    if last:
+        pools = [at_last_epoch(pool) if pool.selection == "oracle_test" else pool for pool in pools]
     check_classes(pools, names)
     for name, pool in zip(names, pools, strict=True):
         if pool.targets:
@@ -97,7 +101,7 @@ def read_members(folders: Sequence[Path], views: str | None = None) -> Members:
     return Members(
         names=names,
         pools=pools,
-        fingerprints=[_fingerprint(pool.folder, bool(views)) for pool in pools],
+        fingerprints=[_fingerprint(pool.folder, bool(views), last) for pool in pools],
         table=tables[0][KEYS],
         folds=np.stack([table["fold"].to_numpy(dtype=object) for table in tables]),
         probabilities=np.stack([probabilities for probabilities, _ in found]),
@@ -179,9 +183,10 @@ def _read_views(path: Path, table: pd.DataFrame, fold: str) -> tuple[np.ndarray,
     return found
 
 
-def _fingerprint(folder: Path, views: bool) -> str:
+def _fingerprint(folder: Path, views: bool, epochs: bool) -> str:
     total = hashlib.sha256()
-    kinds = ["predictions/*.csv", "validation/*.csv", *(["views/*.npz"] if views else [])]
+    kinds = ["predictions/*.csv", "validation/*.csv"]
+    kinds += [kind for kind, wanted in {"views/*.npz": views, "epochs/*.npz": epochs}.items() if wanted]
     for file in sorted(file for kind in kinds for file in folder.glob(kind) if not file.name.startswith(".")):
         content = hashlib.sha256(file.read_bytes()).hexdigest()
         total.update(f"{file.relative_to(folder).as_posix()} {content}\n".encode())

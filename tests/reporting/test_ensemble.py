@@ -303,6 +303,19 @@ def test_the_honest_side_of_an_oracle_is_the_ensemble_of_last_epochs(make_run, t
     assert any("without the leak: accuracy" in note for note in report["notes"])
 
 
+def test_an_oracle_can_be_taken_at_its_last_epoch(make_run, tmp_path):
+    folders = [make_run(name="a"), make_run(name="b", selection="oracle_test", skill=0.1)]
+    leaked, report = write_ensemble(folders, "mean", tmp_path / "runs")
+    assert ensemble.main([*map(str, folders), "--last-epoch", "--out", str(tmp_path / "out")]) == 0
+    found = json.loads((tmp_path / "out" / "ensemble.json").read_text())
+    assert (found["selection"], found["honest"]) == ("last", None)
+    assert [member["selection"] for member in found["members"]] == ["last", "last"]
+    for name, value in report["honest"].items():
+        assert found["ensemble"][name] == pytest.approx(value), name
+    again, _ = write_ensemble(folders, "mean", tmp_path / "runs", last=True)
+    assert again != leaked, "the same members, taken otherwise, are another ensemble"
+
+
 def test_different_selections_are_named(make_run, tmp_path):
     folders = [make_run(images(), "holdout", rule, name=rule) for rule in ("last", "inner_val")]
     report = write_ensemble(folders, "mean", tmp_path)[1]

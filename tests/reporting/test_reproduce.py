@@ -24,7 +24,7 @@ from fer_lightning.reporting.papers.overview import write_overview
 from fer_lightning.reporting.papers.readme import BEGIN, END, between_marks, main_results, read_results, write_readme
 from fer_lightning.reporting.papers.results import DUPLICATES, figures, write_results
 from fer_lightning.reporting.pool import Pool
-from fer_lightning.reproduction import read_speeds
+from fer_lightning.reproduction import Plan, read_speeds
 from fer_lightning.verify import in_train
 from tests.runs import HOUSE, NO_TORCH
 
@@ -135,6 +135,14 @@ def test_every_network_of_a_row_with_a_cpu_budget_has_a_speed():
     assert read_speeds()["ststnet"] > 1000  # samples a second, docs/models.md
 
 
+def test_an_ensemble_over_seeds_has_seeds_of_its_own(monkeypatch):
+    rows = read_rows()
+    monkeypatch.setitem(rows, ENSEMBLE, replace(rows[ENSEMBLE], members=("micro-oracle-random-guess",), seeds=3))
+    plan = Plan(rows, "smoke", "", Path("runs"), 24.0)
+    assert [member.seed for member in plan.cell(ENSEMBLE, 0).members] == [0, 1, 2]
+    assert [member.seed for member in plan.cell(ENSEMBLE, 1).members] == [3, 4, 5]
+
+
 def test_a_shared_run_is_made_once_and_before_the_ensemble_that_needs_it():
     row = read_rows()[QUICK[0]]
     member, other = Cell(row, 0, "cpu", folder=Path("a")), Cell(row, 0, "cpu", folder=Path("a"))
@@ -160,9 +168,9 @@ def test_smoke_runs_collects_and_rebuilds_and_goes_on(only, capfd, tmp_path, mon
 
     monkeypatch.setattr(reproduce, "run_cell", stop_second)
     assert reproduce.main(["--budget", "smoke"]) == 130
-    assert "4 runs to make" in capfd.readouterr().out
+    assert "3 runs to make" in capfd.readouterr().out, "the guesser's two rows are one training"
     assert reproduce.main(["--budget", "smoke"]) == 0
-    assert started == [*QUICK[:2], QUICK[1], "micro-oracle-ststnet", ENSEMBLE], "the first row is there"
+    assert started == [QUICK[0], members[1], members[1], ENSEMBLE], "the first row is there"
     assert {file: file.stat().st_mtime_ns for file in EXPERIMENTS.rglob("*")} == before
 
     facts = json.loads((out / "micro-oracle/predictions/random-guess-oracle-seed0-smoke.json").read_text())
@@ -177,7 +185,9 @@ def test_smoke_runs_collects_and_rebuilds_and_goes_on(only, capfd, tmp_path, mon
         for name in ("micro-oracle/predictions/random-guess", "micro-oracle/predictions/ststnet",
                      "camnet-t6-5/predictions/ensemble")
     )  # fmt: skip
-    pd.testing.assert_frame_equal((one + other) / 2, mixed, atol=2e-5)
+    pd.testing.assert_frame_equal((one + other) / 2, mixed, atol=2e-5)  # of the guesser at its last epoch
+    facts_of = json.loads((out / "camnet-t6-5/predictions/ensemble-seed0-smoke.json").read_text())
+    assert facts_of["selection"] == "last"
     text = (out / "micro-oracle" / "README.md").read_text()
     assert "one training, read twice" in text
     assert "| waspp |  | 8,117,794 | 8,117,794 | 0 |" in (out / "waspp-t14" / "README.md").read_text()
@@ -237,7 +247,7 @@ def test_one_training_serves_the_last_epoch_and_its_twin_that_looks(only, capfd,
     assert not list(file.parent.glob("random-guess-*"))
 
 
-def test_a_row_whose_time_is_printed_and_a_member_of_an_ensemble_are_trained_alone():
+def test_a_row_whose_time_is_printed_is_trained_alone():
     rows = read_rows()
     looking = configure(["model=ststnet", "data=megc2019_flow", "protocol.selection=oracle_test"])
 
@@ -255,8 +265,6 @@ def test_a_row_whose_time_is_printed_and_a_member_of_an_ensemble_are_trained_alo
     assert share("waspp-t12-waspp") == "honest", "seconds are printed"
     with_time = lambda cell: Cell(rows["waspp-t12-waspp"], 0, "cpu", config=cell.config, folder=cell.folder)  # noqa: E731
     assert share("micro-oracle-ststnet", with_time) == "honest", "shared with a row whose seconds are printed"
-    ensemble = lambda cell: Cell(rows[ENSEMBLE], 0, "cpu", members=[cell])  # noqa: E731
-    assert share("micro-oracle-ststnet", ensemble) == "honest"
 
 
 @pytest.mark.slow

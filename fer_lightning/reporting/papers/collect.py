@@ -19,24 +19,20 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from fer_lightning.errors import PoolError
 from fer_lightning.files import write_atomically
-from fer_lightning.reporting.epochs import read_epochs
+from fer_lightning.reporting.epochs import at_last_epoch, last_epoch
 from fer_lightning.reporting.page.curves import read_folds, thinned
-from fer_lightning.reporting.pool import Pool, probability_columns, read_pool, value_columns
+from fer_lightning.reporting.pool import Pool, read_pool
 
 #: Digits of probabilities and values behind the point: what is predicted stands beside them, in words.
 FORMAT = "%.5f"
-#: Digits in the prediction files of a run folder, so that the last epoch reads as that of a run that never looked.
-OF_A_PREDICTION = 8
 #: A file larger than this does not belong into a repository.
 LIMIT = 5_000_000
 PICTURE, PICTURE_LIMIT = "grad_cam_classes", 500_000
@@ -125,28 +121,6 @@ def _add_picture(folder: Path, file: Path) -> None:
         print(f"left out: {picture} ({len(content) / 1e3:.0f} kB, at most {PICTURE_LIMIT / 1e3:.0f})", file=sys.stderr)
     elif not committed.is_file() or committed.read_bytes() != content:
         write_atomically(committed, content)
-
-
-def last_epoch(pool: Pool) -> pd.DataFrame:
-    """What a run with selection=oracle_test predicts at the last epoch of each fold, rows as in ``pool.table``."""
-    columns = [*probability_columns(pool.classes), *value_columns(pool.targets)]
-    parts = [
-        pd.DataFrame(np.hstack([fold.probabilities[-1], fold.values[-1]]), index=fold.sample_id, columns=columns)
-        .astype(float)
-        .round(OF_A_PREDICTION)
-        for fold in read_epochs(pool).values()
-    ]
-    rows = pd.concat(parts).loc[pool.table["sample_id"]].reset_index(drop=True)
-    if pool.classes:
-        best = rows[probability_columns(pool.classes)].to_numpy().argmax(axis=1)
-        rows.insert(0, "predicted", np.array(pool.classes)[best])
-    return rows
-
-
-def at_last_epoch(pool: Pool) -> Pool:
-    """A run with selection=oracle_test as it would be with selection=last: looking changes nothing of the training."""
-    folds = [fold | {"epoch": fold["epochs"]} for fold in pool.folds]
-    return replace(pool, table=pool.table.assign(**last_epoch(pool)), folds=folds, selection="last")
 
 
 def write_table(file: Path, table: pd.DataFrame) -> None:
