@@ -11,6 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from fer_lightning.errors import ConfigError, FERError
+from fer_lightning.folded_help import folded_help
 from fer_lightning.launching import check_launcher
 from fer_lightning.resolvers import register
 from fer_lightning.sweep import choose_grid
@@ -44,4 +45,4 @@ if __name__ == "__main__":
         sys.argv[1:] = choose_grid(sys.argv[1:])
     except ConfigError as error:
         sys.exit(f"{type(error).__name__}: {error}")
-    main()
+    folded_help(main) if {"--help", "-h"} & set(sys.argv) else main()

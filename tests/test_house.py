@@ -109,6 +109,9 @@ def test_help_answers_at_once_and_lists_what_exists():
     assert done.returncode == 0, done.stderr
     listed = ("model=<model>", "waspp", "ststnet", "megc2019_flow", "fer2013", "radam", "onecycle", "loso_jobs")
     assert [name for name in listed if name not in done.stdout] == []
+    assert max(map(len, done.stdout.splitlines())) <= 110, "the examples; lists are folded at 100"
+    words = " ".join(done.stdout.split())
+    assert "rows of the papers' tables, <table>-<row>: python -m fer_lightning.reproduce --list" in words
     assert seconds < 2, "about .5 on an idle machine; tests beside it make every second longer"
 
 
