@@ -21,7 +21,7 @@ from pathlib import Path
 from fer_lightning.cells import Cell, distinct, share_trainings, with_members
 from fer_lightning.errors import ConfigError, FERError
 from fer_lightning.paper_rows import BUDGETS, EXPERIMENTS, Row, read_rows, why_not
-from fer_lightning.reproduction import Plan, count, run_cell
+from fer_lightning.reproduction import Plan, count, on_gpu, run_cell
 
 #: States in the order in which they are named, with what is said of them.
 STATES = {
@@ -140,6 +140,8 @@ def _print_plan(cells: list[Cell], budget: str) -> None:
     todo = _todo(cells)
     guess = any(cell.seconds and not cell.measured for cell in todo)
     how = " (an estimate, from the speeds of docs/models.md: 2 CPU cores)" if guess else ""
+    if guess and on_gpu():
+        how = " on two CPU cores (docs/models.md): the GPU needs a small part of it, the first run will tell"
     print(f"\nbudget {budget}: {len(todo)} runs to make{_time(todo) or ', no time'}{how}")
 
 

@@ -84,7 +84,7 @@ class Plan:
         if cell.config.get("tiny"):
             return  # generated when it is run, in no time
         cell.seconds, cell.measured = self._seconds(cell)
-        if self.budget == "full" and not _gpu() and cell.seconds > 3600 * self.hours:
+        if self.budget == "full" and not on_gpu() and cell.seconds > 3600 * self.hours:
             cell.state, cell.reason = NEEDS_GPU, f"about {cell.seconds / 3600:,.0f} hours on this CPU"
 
     def _judge_ensemble(self, cell: Cell) -> None:
@@ -170,7 +170,8 @@ def read_speeds(file: Path = SPEEDS) -> dict[str, float]:
     return {line[0]: float(line[column]) for line in lines[2:]}
 
 
-def _gpu() -> bool:
+def on_gpu() -> bool:
+    """Whether runs are made on a GPU."""
     import torch
 
     return torch.cuda.is_available()

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score, precision_score
 
-from fer_lightning import reproduce
+from fer_lightning import reproduce, reproduction
 from fer_lightning.cells import Cell, distinct, share_trainings, with_members
 from fer_lightning.compose import CONF, configure
 from fer_lightning.datasets import fer2013
@@ -310,6 +310,17 @@ def test_the_plan_names_what_lacks_data_and_what_needs_a_gpu(only, capfd, monkey
     assert "needs a GPU (budget full only): camnet-t6-3-adam" in said
     assert "1 counted, not trained" in said
     assert "0 runs to make, no time" in said
+
+
+def test_a_plan_on_a_gpu_says_that_its_hours_are_those_of_a_cpu(only, capfd, monkeypatch, fer_raw):
+    only("camnet-t6-3-adam")
+    monkeypatch.setenv("FER_RAW", str(fer_raw))
+    monkeypatch.setattr(reproduce, "on_gpu", lambda: True)
+    monkeypatch.setattr(reproduction, "on_gpu", lambda: True)
+    assert reproduce.main(["--dry-run"]) == 0
+    said = capfd.readouterr().out
+    assert "1 runs to make, about" in said
+    assert "on two CPU cores (docs/models.md): the GPU needs a small part of it" in said
 
 
 def test_a_wrong_name_is_refused_with_the_right_ones(only, capfd):
