@@ -38,7 +38,7 @@ reproduce: $(READY)  ## rows of a paper's table: TABLE=waspp-t10 [SEEDS=0,1,2] [
 	@test -n "$(TABLE)" || { $(BIN)/python -m fer_lightning.reproduce --list; echo "make: say which: make reproduce TABLE=..."; exit 1; }
 	$(BIN)/python -m fer_lightning.reproduce $(TABLE) --seeds $(SEEDS) --budget $(BUDGET) $(if $(DATA),--data $(DATA)) $(if $(WHERE),--where $(WHERE))
 
-reproduce-all: $(READY)  ## every table for which there is data: [SEEDS=0,1,2] [BUDGET=smoke|cpu|night|full] [WHERE=...]
+reproduce-all: $(READY)  ## every paper's table for which there is data: [SEEDS=0,1,2] [BUDGET=smoke|cpu|night|full] [WHERE=...]
 	$(BIN)/python -m fer_lightning.reproduce --seeds $(SEEDS) --budget $(BUDGET) $(if $(DATA),--data $(DATA)) $(if $(WHERE),--where $(WHERE))
 
 lint: $(READY)   ## style only

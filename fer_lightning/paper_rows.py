@@ -29,7 +29,8 @@ class Row:
         members: names of the experiments that an ensemble is made of.
         rule: of the ensemble.
         seeds: runs of each member that the ensemble is made of; with seed s those with seeds s * seeds and following.
-        metrics: that are printed of it.
+        metrics: that are asked of it.
+        of_paper: whether its table has a printed number; those that are ours alone have none.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Row:
     rule: str
     seeds: int
     metrics: frozenset[str]
+    of_paper: bool = True
 
     @property
     def trained(self) -> bool:
@@ -55,11 +57,13 @@ class Row:
 def read_rows(conf: Path = CONF, experiments: Path = EXPERIMENTS) -> dict[str, Row]:
     """Name -> row, in the order of the tables and of their paper.csv; imports and composes nothing."""
     printed: dict[tuple[str, str], set[str]] = {}
+    of_paper: set[str] = set()
     for file in sorted(experiments.glob("*/paper.csv")):
         from fer_lightning.reporting.papers.results import read_paper  # pandas takes a second
 
         for line in read_paper(file.parent).itertuples():
             printed.setdefault((file.parent.name, line.row), set()).add(line.metric)
+            of_paper |= {file.parent.name} if line.printed else set()
     rows = []
     for file in sorted((conf / "experiment").glob("*.yaml")):
         content = yaml.safe_load(file.read_text())
@@ -72,6 +76,7 @@ def read_rows(conf: Path = CONF, experiments: Path = EXPERIMENTS) -> dict[str, R
         rows.append(Row(
             file.stem, table, row, read_budgets(file, conf), tuple(ensemble.get("members", ())),
             ensemble.get("rule", "mean"), ensemble.get("seeds", 1), frozenset(printed[table, row]),
+            table in of_paper,
         ))  # fmt: skip
     order = {key: place for place, key in enumerate(printed)}
     return {row.name: row for row in sorted(rows, key=lambda row: order[row.table, row.row])}

@@ -15,20 +15,13 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from pathlib import Path
 
-from fer_lightning.cells import Cell, distinct, share_trainings, with_members
+from fer_lightning.cells import Cell, share_trainings, with_members
 from fer_lightning.errors import ConfigError, FERError
 from fer_lightning.paper_rows import BUDGETS, EXPERIMENTS, Row, read_rows, why_not
-from fer_lightning.reproduction import Plan, count, on_gpu, run_cell
-
-#: States in the order in which they are named, with what is said of them.
-STATES = {
-    "there": "there", "counted": "counted, not trained", "open": "to run", "lacks data": "lack data",
-    "needs a GPU": "need a GPU", "no setting": "of other budgets", "refused": "refused", "done": "done",
-    "failed": "failed",
-}  # fmt: skip
+from fer_lightning.plan_text import counts, name_reasons, print_plan, span, todo_of
+from fer_lightning.reproduction import Plan, count, run_cell
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     try:
         rows = read_rows()
-        tables = _tables(given.tables, rows)
+        tables = _tables(given, rows)
         if given.list:
             _list(tables, rows)
             return 0
@@ -57,7 +50,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m fer_lightning.reproduce", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("tables", nargs="*", metavar="table", help="folders of experiments/ (default: all)")
+    parser.add_argument("tables", nargs="*", metavar="table", help="folders of experiments/ (default: those "
+                        "with printed numbers; with --budget smoke, --list and --rebuild all)")  # fmt: skip
     parser.add_argument("--seeds", default="0", help="such as 0,1,2 (default: 0)")
     parser.add_argument("--budget", default="full", choices=BUDGETS, help="full: the paper's settings (default); cpu: "
                         "two hours of two CPU cores; night: some rows for longer; smoke: see above")  # fmt: skip
@@ -75,12 +69,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _tables(names: Sequence[str], rows: dict[str, Row]) -> list[str]:
+def _tables(given: argparse.Namespace, rows: dict[str, Row]) -> list[str]:
     there = list(dict.fromkeys(row.table for row in rows.values()))
-    unknown = sorted(set(names) - set(there))
+    unknown = sorted(set(given.tables) - set(there))
     if unknown:
         raise ConfigError(f"no table {unknown}; there are {there}")
-    return [table for table in there if table in names] if names else there
+    if given.tables or given.budget == "smoke" or given.list or given.rebuild:
+        return [table for table in there if table in given.tables] or there
+    of_papers = list(dict.fromkeys(row.table for row in rows.values() if row.of_paper))
+    if others := [table for table in there if table not in of_papers]:
+        print(f"by name only, for they are no paper's: {', '.join(others)}")
+    return of_papers
 
 
 def _list(tables: list[str], rows: dict[str, Row]) -> None:
@@ -102,7 +101,7 @@ def _reproduce(given: argparse.Namespace, tables: list[str], rows: dict[str, Row
     chosen = [plan.cell(name, seed) for seed in _seeds(given.seeds) for name in rows if rows[name].table in tables]
     cells = with_members(chosen)
     share_trainings(cells)
-    _print_plan(cells, given.budget)
+    print_plan(cells, given.budget)
     if given.dry_run:
         return 0
     for cell in cells:
@@ -129,48 +128,8 @@ def _copy_papers(out: Path) -> Path:
     return out
 
 
-def _print_plan(cells: list[Cell], budget: str) -> None:
-    for table in dict.fromkeys(cell.row.table for cell in cells):
-        own = [cell for cell in cells if cell.row.table == table]
-        counts = {state: sum(cell.state == state for cell in own) for state in STATES}
-        said = ", ".join(f"{number} {STATES[state]}" for state, number in counts.items() if number)
-        print(f"{table:18s} {said}{_time(own)}")
-    for state in ("lacks data", "needs a GPU", "no setting", "refused"):
-        _name([cell for cell in cells if cell.state == state])
-    todo = _todo(cells)
-    guess = any(cell.seconds and not cell.measured for cell in todo)
-    how = " (an estimate, from the speeds of docs/models.md: 2 CPU cores)" if guess else ""
-    if guess and on_gpu():
-        how = " on two CPU cores (docs/models.md): the GPU needs a small part of it, the first run will tell"
-    print(f"\nbudget {budget}: {len(todo)} runs to make{_time(todo) or ', no time'}{how}")
-
-
-def _todo(cells: list[Cell]) -> list[Cell]:
-    """What is to be run: each run folder once, ensembles last of what they are made of."""
-    return distinct(cell for cell in cells if cell.state == "open")
-
-
-def _time(cells: list[Cell]) -> str:
-    todo = _todo(cells)
-    known = [cell.seconds for cell in todo if cell.seconds is not None]
-    if not todo or not known:
-        return ", seconds each" if todo else ""
-    return f", about {_span(sum(known))}"
-
-
-def _span(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))
-
-
-def _name(cells: list[Cell]) -> None:
-    """One line a reason, with the rows that share it."""
-    for reason, state in dict.fromkeys((cell.reason, cell.state) for cell in cells):
-        own = dict.fromkeys(cell.row.name for cell in cells if (cell.reason, cell.state) == (reason, state))
-        print(f"{reason if reason.startswith(state) else f'{state}: {reason}'}: {', '.join(own)}")
-
-
 def _run(cells: list[Cell], runs: Path, experiments: Path) -> None:
-    todo, started, passed = _todo(cells), time.monotonic(), 0.0
+    todo, started, passed = todo_of(cells), time.monotonic(), 0.0
     for number, cell in enumerate(todo, start=1):
         print(f"\n[{number}/{len(todo)}] {cell.row.name} seed {cell.seed}: {cell.command}", flush=True)
         same = [other for other in cells if other is cell or (cell.folder and other.folder == cell.folder)]
@@ -178,14 +137,14 @@ def _run(cells: list[Cell], runs: Path, experiments: Path) -> None:
         passed += cell.seconds or 0.0
         spent = time.monotonic() - started
         left = _left(todo[number:], spent, number, passed)
-        print(f"[{number}/{len(todo)}] {cell.state}; {_span(spent)} passed, about {left} left", flush=True)
+        print(f"[{number}/{len(todo)}] {cell.state}; {span(spent)} passed, about {left} left", flush=True)
 
 
 def _left(rest: list[Cell], spent: float, number: int, passed: float) -> str:
     """The plan's estimate of the rest, corrected by what the runs so far have really taken."""
     if passed:
-        return _span(sum(cell.seconds or 0.0 for cell in rest) * spent / passed)
-    return _span(len(rest) * spent / number)
+        return span(sum(cell.seconds or 0.0 for cell in rest) * spent / passed)
+    return span(len(rest) * spent / number)
 
 
 def _attempt(cells: list[Cell], experiments: Path, state: str, action: Callable[[], None] | None = None) -> None:
@@ -255,10 +214,9 @@ def _rebuild(experiments: Path, tables: list[str], rows: dict[str, Row]) -> None
 
 
 def _end(cells: list[Cell]) -> int:
-    counts = {state: sum(cell.state == state for cell in cells) for state in STATES}
-    print(", ".join(f"{number} {STATES[state]}" for state, number in counts.items() if number))
+    print(counts(cells))
     bad = [cell for cell in cells if cell.state in ("failed", "refused")]
-    _name(bad)
+    name_reasons(bad)
     return int(bool(bad))
 
 

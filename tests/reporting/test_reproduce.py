@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score, precision_score
 
-from fer_lightning import reproduce, reproduction
+from fer_lightning import plan_text, reproduce, reproduction
 from fer_lightning.cells import Cell, distinct, share_trainings, with_members
 from fer_lightning.compose import CONF, configure
 from fer_lightning.datasets import fer2013
@@ -315,12 +315,23 @@ def test_the_plan_names_what_lacks_data_and_what_needs_a_gpu(only, capfd, monkey
 def test_a_plan_on_a_gpu_says_that_its_hours_are_those_of_a_cpu(only, capfd, monkeypatch, fer_raw):
     only("camnet-t6-3-adam")
     monkeypatch.setenv("FER_RAW", str(fer_raw))
-    monkeypatch.setattr(reproduce, "on_gpu", lambda: True)
+    monkeypatch.setattr(plan_text, "on_gpu", lambda: True)
     monkeypatch.setattr(reproduction, "on_gpu", lambda: True)
     assert reproduce.main(["--dry-run"]) == 0
     said = capfd.readouterr().out
     assert "1 runs to make, about" in said
     assert "on two CPU cores (docs/models.md): the GPU needs a small part of it" in said
+
+
+def test_tables_of_no_paper_are_run_by_name(only, capfd):
+    only("micro-best-off-apexnet", "camnet-t6-3-adam")
+    assert reproduce.main(["--budget", "cpu", "--dry-run"]) == 0
+    said = capfd.readouterr().out
+    assert "by name only, for they are no paper's: micro-best\n" in said
+    assert "micro-best  " not in said
+    for asked in (["micro-best", "--budget", "cpu"], ["--budget", "smoke"]):
+        assert reproduce.main([*asked, "--dry-run"]) == 0
+        assert "micro-best  " in capfd.readouterr().out
 
 
 def test_a_wrong_name_is_refused_with_the_right_ones(only, capfd):
