@@ -14,7 +14,10 @@ def versions() -> dict[str, object]:
 
     `commit` is "unknown" where the code does not lie in a git checkout (an installed package).
     """
-    return {"commit": _commit(), "packages": {name: found for name in PACKAGES if (found := _version(name))}}
+    return {
+        "commit": _commit(Path(__file__).resolve().parent),
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+    }
 
 
 def _version(name: str) -> str | None:
@@ -24,13 +27,13 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _commit() -> str:
-    folder = Path(__file__).resolve().parent
+def _commit(folder: Path) -> str:
     git = ["git", "-C", str(folder)]
     try:
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        # Results are no code: those of one row must not make the next one's commit dirty.
-        status = [*git, "status", "--porcelain", "-uno", "--", ":/", ":(top,exclude)experiments"]
+        # Results are no code: those of one row, the README's among them, must not make the next one's commit dirty.
+        results = [":(top,exclude)experiments", ":(top,exclude)README.md"]
+        status = [*git, "status", "--porcelain", "-uno", "--", ":/", *results]
         changed = subprocess.run(status, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
