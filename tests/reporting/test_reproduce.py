@@ -395,6 +395,22 @@ def test_a_line_of_the_readme_is_paper_ours_difference_and_the_honest_twin(tmp_p
     assert "old" not in text
 
 
+def test_the_figure_of_a_row_is_the_first_that_its_table_prints(tmp_path):
+    table = tmp_path / "experiments" / "t1"
+    table.mkdir(parents=True)
+    (table / "paper.csv").write_text("row,part,metric,printed,source,note\nnet,all,accuracy,0.7,,\nnet,all,uf1,0.6,,\n")
+    heads = "row,seed,budget,data,selection,part,metric,value,low,high,n,epochs,seconds,device,commit,run\n"
+    made = "".join(f"net,0,night,d,inner_val,all,{name},0.5,0.4,0.6,9,1,1,cpu,c,r\n" for name in ("uf1", "accuracy"))
+    (table / "results.csv").write_text(heads + made)
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{BEGIN}\n{END}\n")
+    write_overview(readme, tmp_path / "experiments")
+    text = readme.read_text()
+    assert "1 rows at budget night" in text
+    assert "budget cpu" not in text
+    assert "| net | accuracy | 0.7 | 0.5000 (0.400 to 0.600) | -0.2000, out |" in text
+
+
 def test_a_readme_without_marks_is_left_alone(tmp_path):
     with pytest.raises(PoolError, match="expected the lines"):
         between_marks(tmp_path / "README.md", "# Mine\n", "text")

@@ -12,7 +12,7 @@ from fer_lightning.reporting.papers.results import read_paper
 
 #: What is shown, each in a table of its own: what a machine without a GPU gives.
 BUDGETS = ("cpu", "night")
-#: The figure of a row: the first of these that its table prints, else the first that we have.
+#: The figure of a row: of these, the first that its table prints.
 FIGURES = ("accuracy_one_vs_rest", "uf1", "accuracy", "ccc")
 HEADS = ("table", "row", "figure", "paper", "ours", "difference", "last epoch, where ours is the oracle's †")
 
@@ -43,7 +43,7 @@ def _lines(table: Path, budget: str) -> Iterator[list[str]]:
     for row in dict.fromkeys(paper["row"]):
         lines = readme.main_results(own, row)
         there = set(lines["metric"])
-        metric = next((name for name in FIGURES if name in there & printed), "")
+        metric = next((name for name in dict.fromkeys(paper["metric"]) if name in there & set(FIGURES)), "")
         if not metric:
             continue
         said = paper.loc[(paper["row"] == row) & (paper["part"] == "all") & (paper["metric"] == metric), "printed"]
