@@ -24,7 +24,7 @@ demo: $(READY)   ## the main job on an embedded synthetic CASME II: pooled score
 
 test: $(READY)   ## the tests; FER_RAW=<folder of raw data> runs those on real data too
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -n 2 -q
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q
 
 test-cluster: $(READY)  ## launchers on a real SLURM (Debian: slurm-wlm, munge; as root), Ray and joblib, on this machine
 	@command -v slurmctld munged >/dev/null || { echo "make: SLURM is needed: apt-get install slurm-wlm munge"; exit 1; }
