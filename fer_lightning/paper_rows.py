@@ -30,7 +30,7 @@ class Row:
         rule: of the ensemble.
         seeds: runs of each member that the ensemble is made of; with seed s those with seeds s * seeds and following.
         metrics: that are asked of it.
-        of_paper: whether its table has a printed number; those that are ours alone have none.
+        of_paper: whether its table stands in a paper, with or without numbers; some are ours alone.
     """
 
     name: str
@@ -63,7 +63,7 @@ def read_rows(conf: Path = CONF, experiments: Path = EXPERIMENTS) -> dict[str, R
 
         for line in read_paper(file.parent).itertuples():
             printed.setdefault((file.parent.name, line.row), set()).add(line.metric)
-            of_paper |= {file.parent.name} if line.printed else set()
+            of_paper |= {file.parent.name} if line.source else set()
     rows = []
     for file in sorted((conf / "experiment").glob("*.yaml")):
         content = yaml.safe_load(file.read_text())

@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("tables", nargs="*", metavar="table", help="folders of experiments/ (default: those "
-                        "with printed numbers; with --budget smoke, --list and --rebuild all)")  # fmt: skip
+                        "of papers; with --budget smoke, --list and --rebuild all)")  # fmt: skip
     parser.add_argument("--seeds", default="0", help="such as 0,1,2 (default: 0)")
     parser.add_argument("--budget", default="full", choices=BUDGETS, help="full: the paper's settings (default); cpu: "
                         "two hours of two CPU cores; night: some rows for longer; smoke: see above")  # fmt: skip

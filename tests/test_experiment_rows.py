@@ -197,6 +197,10 @@ def test_a_row_that_is_an_ensemble_is_not_trained():
         check_options(composed("camnet-t6-5-ensemble"))
 
 
+def test_only_tables_that_are_ours_alone_are_of_no_paper():
+    assert {row.table for row in ROWS.values() if not row.of_paper} == {"micro-best", "micro-optimizers"}
+
+
 def test_ensembles_are_of_rows():
     ensembles = {name: row["ensemble"] for name, row in YAMLS.items() if "ensemble" in row}
     assert len(ensembles) == 5
