@@ -20,6 +20,7 @@ from fer_lightning.errors import ConfigError, PoolError
 from fer_lightning.paper_rows import EXPERIMENTS, read_budgets, read_rows, why_not
 from fer_lightning.reporting.papers import missing
 from fer_lightning.reporting.papers.collect import collect, read_table, write_table
+from fer_lightning.reporting.papers.made import commands, commits
 from fer_lightning.reporting.papers.overview import write_overview
 from fer_lightning.reporting.papers.readme import BEGIN, END, between_marks, main_results, read_results, write_readme
 from fer_lightning.reporting.papers.results import DUPLICATES, figures, write_results
@@ -393,6 +394,17 @@ def test_a_line_of_the_readme_is_paper_ours_difference_and_the_honest_twin(tmp_p
     assert text.startswith("# Mine\n")
     assert text.endswith("the rest\n")
     assert "old" not in text
+
+
+def test_seeds_that_were_made_by_another_command_say_by_which():
+    def made(seed: int, command: str, commit: str) -> dict:
+        return {"seed": seed, "command": command, "versions": {"commit": commit}}
+
+    cells = [made(0, "train.py x=10 seed=0", "a" * 40), made(1, "train.py look seed=1", "b" * 40),
+             made(2, "train.py look seed=2", "a" * 40), made(10, "train.py x=10 seed=10", "b" * 40)]  # fmt: skip
+    assert commands(cells) == "`train.py x=10 seed=0`; seed 1, 2: `train.py look seed=1`"
+    assert commits(cells) == f"{'a' * 7}, {'b' * 7}"
+    assert commands([cells[0], cells[3]]) == "`train.py x=10 seed=0`"
 
 
 def test_the_figure_of_a_row_is_the_first_that_its_table_prints(tmp_path):

@@ -14,6 +14,7 @@ from fer_lightning.reporting.page.curves import short, thinned
 from fer_lightning.reporting.page.pictures import ALL, embed, used
 from fer_lightning.reporting.papers import glance, missing, readme
 from fer_lightning.reporting.papers.collect import curves_file, file_name, picture_file
+from fer_lightning.reporting.papers.made import runs as how_made
 from fer_lightning.reporting.papers.results import budget_name, read_committed, read_paper
 from fer_lightning.reporting.scores import confusion
 from fer_lightning.reporting.tables import DAGGER
@@ -102,8 +103,8 @@ def read_table(folder: Path, reasons: Mapping[tuple[str, str], str], places: Map
         heads, lines = readme.figures(paper, own, budget or "full", reasons)
         runs = [facts for facts in cells if budget_name(facts) == budget]
         block = {"heading": readme.heading(budget) if budget else "", "points": list(_points(paper, own))}
-        block |= _beside(heads, lines, readme.runs(runs)) | {"found": list(_found(paper, own))}
-        block |= {"gaps": readme.oracle(own), "against": against_first(folder, runs), "runs": readme.runs(runs)}
+        block |= _beside(heads, lines, how_made(runs)) | {"found": list(_found(paper, own))}
+        block |= {"gaps": readme.oracle(own), "against": against_first(folder, runs), "runs": how_made(runs)}
         block |= _of_runs(folder, paper, own, runs, room)
         room -= used(block["maps"])
         budgets.append(block)

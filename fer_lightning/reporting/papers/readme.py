@@ -12,7 +12,8 @@ import pandas as pd
 from fer_lightning.errors import PoolError
 from fer_lightning.files import write_atomically
 from fer_lightning.reporting.papers import missing
-from fer_lightning.reporting.papers.results import budget_name, listed, most, read_facts, read_paper, text
+from fer_lightning.reporting.papers.made import runs
+from fer_lightning.reporting.papers.results import budget_name, read_facts, read_paper
 from fer_lightning.reporting.tables import DAGGER
 
 BEGIN, END = "<!-- generated -->", "<!-- end -->"
@@ -238,28 +239,6 @@ def oracle(results: pd.DataFrame) -> Grid:
         lines.append(cells)
     heads = [head for name in measures for head in (f"{title(name)}: last epoch", f"oracle {DAGGER}", "gap")]
     return ["one training, read twice", *heads], lines
-
-
-def runs(cells: Sequence[dict[str, Any]]) -> Grid:
-    """How each result was made, one line a row; what differs between seeds is of the first."""
-    lines = []
-    for row in dict.fromkeys(facts["row"] for facts in cells):
-        own = [facts for facts in cells if facts["row"] == row]
-        first, seconds = own[0], [sum(facts["folds"]["seconds"]) for facts in own]
-        folds = len(first["folds"]["fold"])
-        lines.append([
-            row, first["data"], f"{first['protocol']}, {folds} fold{'s' if folds > 1 else ''}", first["selection"],
-            ", ".join(str(facts["seed"]) for facts in own), str(most(first["folds"]["epochs"])),
-            f"{sum(seconds) / len(seconds):,.0f}", text(first["device"]), short_commit(first), f"`{first['command']}`",
-        ])  # fmt: skip
-    heads = ["row", "data", "protocol", "selection", "seeds", "epochs", "seconds a run", "device", "commit", "command"]
-    return heads, lines
-
-
-def short_commit(facts: dict[str, Any]) -> str:
-    """Seven signs of each commit, and whether files were changed."""
-    commits = [version["commit"] for version in listed(facts["versions"])]
-    return text([commit[:7] + ("-dirty" if commit.endswith("-dirty") else "") for commit in commits])
 
 
 def notes(paper: pd.DataFrame) -> Iterator[str]:
