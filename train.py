@@ -45,4 +45,7 @@ if __name__ == "__main__":
         sys.argv[1:] = choose_grid(sys.argv[1:])
     except ConfigError as error:
         sys.exit(f"{type(error).__name__}: {error}")
-    folded_help(main) if {"--help", "-h"} & set(sys.argv) else main()
+    if {"--help", "-h"} & set(sys.argv):
+        folded_help(main)
+    else:
+        main()

@@ -25,7 +25,7 @@ from fer_lightning.functional import metrics
 from fer_lightning.functional.mixing import combine, mixture_weights
 from fer_lightning.reporting.compare import MEASURES, compare, confusion, describe, figures, is_oracle
 from fer_lightning.reporting.ensemble_text import notes, readme
-from fer_lightning.reporting.epochs import read_epochs
+from fer_lightning.reporting.epochs import at_last_epoch
 from fer_lightning.reporting.members import Members, read_members, validation_by_fold
 from fer_lightning.reporting.pool import KEYS, probability_columns, read_pool
 from fer_lightning.reporting.scores import write_scores
@@ -209,9 +209,8 @@ def _honest(members: Members, rule: str, weights: dict[str, np.ndarray]) -> dict
             continue
         if pool.selection != "oracle_test":
             return None  # an ensemble itself: it has kept no epochs
-        parts = read_epochs(pool).values()
-        rows = pd.Index(np.concatenate([part.sample_id for part in parts])).get_indexer(members.table["sample_id"])
-        probabilities[place] = np.concatenate([part.probabilities[-1] for part in parts])[rows]
+        last = at_last_epoch(pool).table.set_index("sample_id").loc[members.table["sample_id"]]
+        probabilities[place] = last[probability_columns(pool.classes)]
         chosen[place] = probabilities[place].argmax(axis=-1)
     _, predicted = combine(rule, probabilities, chosen, _per_sample(members, weights))
     classes = members.pools[0].classes
