@@ -26,7 +26,7 @@ class Cell:
         config: the whole config; None of an ensemble and where it could not be composed.
         folder: the run folder; of an ensemble only once it is made.
         members: cells of an ensemble.
-        state: open, there, counted, lacks data, needs a GPU, no setting, refused; then done or failed.
+        state: open, there, counted, lacks data, needs a GPU, only at budget (another), refused; then done or failed.
         reason: why it is not run, or what failed.
         seconds: how long it will take; None: unknown.
         measured: whether `seconds` is from an earlier run of this row.

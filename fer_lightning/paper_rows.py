@@ -15,7 +15,7 @@ from fer_lightning.errors import ConfigError
 EXPERIMENTS = CONF.parent / "experiments"
 BUDGETS = ("full", "night", "cpu", "smoke")
 NEEDS_GPU = "needs a GPU"
-NO_SETTING = "no setting"
+NO_SETTING = "only at budget"
 
 
 @dataclass(frozen=True)
@@ -109,4 +109,4 @@ def why_not(row: Row, budget: str, rows: dict[str, Row]) -> str:
     if budget == "full" or budget in row.budgets or not row.trained:
         return ""
     others = [name for name in BUDGETS if name in row.budgets and name != "smoke"]
-    return f"{NO_SETTING} (but budget {' and '.join(others)})" if others else f"{NEEDS_GPU} (budget full only)"
+    return f"{NO_SETTING} {' and '.join(others)}" if others else f"{NEEDS_GPU} (budget full only)"

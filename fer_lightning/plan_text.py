@@ -8,7 +8,7 @@ from fer_lightning.reproduction import on_gpu
 #: States in the order in which they are named, with what is said of them.
 STATES = {
     "there": "there", "counted": "counted, not trained", "open": "to run", "lacks data": "lack data",
-    "needs a GPU": "need a GPU", "no setting": "of other budgets", "refused": "refused", "done": "done",
+    "needs a GPU": "need a GPU", "only at budget": "only at another budget", "refused": "refused", "done": "done",
     "failed": "failed",
 }  # fmt: skip
 
@@ -18,14 +18,16 @@ def print_plan(cells: list[Cell], budget: str) -> None:
     for table in dict.fromkeys(cell.row.table for cell in cells):
         own = [cell for cell in cells if cell.row.table == table]
         print(f"{table:18s} {counts(own)}{time_of(own)}")
-    for state in ("lacks data", "needs a GPU", "no setting", "refused"):
+    for state in ("lacks data", "needs a GPU", "only at budget", "refused"):
         name_reasons([cell for cell in cells if cell.state == state])
     todo = todo_of(cells)
     guess = any(cell.seconds and not cell.measured for cell in todo)
     how = " (an estimate, from the speeds of docs/models.md: 2 CPU cores)" if guess else ""
     if guess and on_gpu():
         how = " on two CPU cores (docs/models.md): the GPU needs a small part of it, the first run will tell"
-    print(f"\nbudget {budget}: {len(todo)} runs to make{time_of(todo) or ', no time'}{how}")
+    rows = sum(cell.state == "open" for cell in cells)
+    shared = f" for {rows} results, which share some" if rows > len(todo) else ""
+    print(f"\nbudget {budget}: {len(todo)} runs to make{shared}{time_of(todo) or ', no time'}{how}")
 
 
 def todo_of(cells: list[Cell]) -> list[Cell]:

@@ -42,6 +42,7 @@ class Plan:
         self.configs: dict[str, DictConfig] = {}
         self.found: dict[str, Any] = {}
         self.speeds = read_speeds()
+        self.planned: set[Path] = set()
 
     def cell(self, name: str, seed: int) -> Cell:
         """The cell of a row and a seed; members of an ensemble become cells too."""
@@ -71,6 +72,9 @@ class Plan:
         cell.reason = why_not(cell.row, self.budget, self.rows)
         if cell.reason:
             cell.state = NO_SETTING if cell.reason.startswith(NO_SETTING) else NEEDS_GPU
+            if cell.state == NEEDS_GPU and not cell.row.members:
+                cell.config = self._config(cell)
+                self._manifest(cell.config)  # a GPU would not help where the data is not there either
             return
         if cell.row.members:
             self._judge_ensemble(cell)
@@ -84,6 +88,7 @@ class Plan:
         if cell.config.get("tiny"):
             return  # generated when it is run, in no time
         cell.seconds, cell.measured = self._seconds(cell)
+        self.planned.add(cell.folder)
         if self.budget == "full" and not on_gpu() and cell.seconds > 3600 * self.hours:
             cell.state, cell.reason = NEEDS_GPU, f"about {cell.seconds / 3600:,.0f} hours on this CPU"
 
@@ -123,22 +128,32 @@ class Plan:
 
     def _seconds(self, cell: Cell) -> tuple[float, bool]:
         """How long it takes and whether that was measured; raises where the data is not there or does not fit."""
-        trained = self._trained(cell.config)
+        guess = self._guess(cell.config)
         for file in sorted((EXPERIMENTS / cell.row.table / "predictions").glob(f"{cell.row.row}-seed*.json")):
             facts = json.loads(file.read_text())
             if all(facts[key] == getattr(cell, key) for key in ("budget", "asked")) and facts["row"] == cell.row.row:
-                return sum(facts["folds"]["seconds"]) / cell.config.protocol.workers, True
-        return sum(samples / self.speed(config) for config, samples in trained), False
+                return sum(facts["folds"]["seconds"]) / cell.config.protocol.workers + self._before(cell.config), True
+        return guess + self._before(cell.config), False
 
-    def _trained(self, config: DictConfig) -> list[tuple[DictConfig, int]]:
-        """Of the run and of each that comes before it: config and number of training samples in all its epochs."""
+    def _guess(self, config: DictConfig) -> float:
+        """Seconds of a run alone: training samples in all its epochs, by the speed of its network."""
         from fer_lightning.run import plan
+
+        each = sum(len(fold.train) for fold in plan(config, self._manifest(config)))
+        return each * config.trainer.max_epochs / self.speed(config)
+
+    def _before(self, config: DictConfig) -> float:
+        """Seconds of the stages that come before a run, but for those that are there or that another row makes."""
         from fer_lightning.stages import earlier
 
         first = earlier(config)
-        folds = plan(config, self._manifest(config))
-        each = sum(len(fold.train) for fold in folds)
-        return [*(self._trained(first) if first else []), (config, each * config.trainer.max_epochs)]
+        if first is None:
+            return 0.0
+        folder = run_folder(first)
+        if folder in self.planned or (folder / "scores.json").is_file():
+            return 0.0
+        self.planned.add(folder)
+        return self._guess(first) + self._before(first)
 
     def _manifest(self, config: DictConfig) -> Any:
         """Built once a data set; the error of one that is not there is kept too."""
@@ -156,18 +171,25 @@ class Plan:
         return self.found[key]
 
     def speed(self, config: DictConfig) -> float:
-        """Training samples a second on the machine of docs/models.md; of VGG-M for pyramid networks in its geometry."""
+        """Training samples a second on the machine of docs/models.md; of VGG-M for pyramid networks in its geometry.
+
+        Pictures of another size than there take time by their area.
+        """
         name = "vgg_m" if config.model.get("geometry") == "vggm" else config.model_name
         if name not in self.speeds:
             raise ConfigError(f"{SPEEDS} has no line for {name}: python -m fer_lightning.models --markdown --measure")
-        return self.speeds[name]
+        speed, side = self.speeds[name]
+        size = config.paper.get("size")
+        return speed * (side / size) ** 2 if side and size else speed
 
 
-def read_speeds(file: Path = SPEEDS) -> dict[str, float]:
-    """Model -> training samples a second."""
+def read_speeds(file: Path = SPEEDS) -> dict[str, tuple[float, int | None]]:
+    """Model -> training samples a second, and the side of the pictures in pixels (None: it takes no pictures)."""
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in file.read_text().splitlines() if "|" in line]
-    column = lines[0].index("training/s")
-    return {line[0]: float(line[column]) for line in lines[2:]}
+    speed, shape = lines[0].index("training/s"), lines[0].index("input")
+    sides = {line[0]: line[shape].split("x") for line in lines[2:]}
+    return {line[0]: (float(line[speed]), int(side[-1]) if (side := sides[line[0]])[-2:] == [side[-1]] * 2 else None)
+            for line in lines[2:]}  # fmt: skip
 
 
 def on_gpu() -> bool:

@@ -41,7 +41,9 @@ def terms(target: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
 
 def ccc(sums: np.ndarray) -> np.ndarray:
-    """Concordance correlation, ``[-1, 1]``: 1 on the line y = x, 0 for a constant prediction; nan without a sample.
+    """Concordance correlation, ``[-1, 1]``: 1 on the line y = x, 0 for a constant prediction.
+
+    nan without a sample, and where a prediction is nan.
 
     ``2 cov / (var_x + var_y + (mean_x - mean_y)²)`` with variances over n, as Lin has it; torchmetrics divides them by
     n - 1, which gives another number for small n. Two equal constants give 0, where the formula is 0 / 0.
@@ -57,7 +59,7 @@ def ccc(sums: np.ndarray) -> np.ndarray:
     x, y, xx, yy, xy = (mean[..., i] for i in range(5))
     spread = xx + yy - 2 * x * y
     value = np.divide(2 * (xy - x * y), spread, out=np.zeros_like(spread), where=spread > TINY)
-    return np.where(n > 0, value, np.nan)
+    return np.where((n > 0) & np.isfinite(spread), value, np.nan)
 
 
 def rmse(sums: np.ndarray) -> np.ndarray:
@@ -87,14 +89,24 @@ def sagr(sums: np.ndarray) -> np.ndarray:
 def best_epoch(values: np.ndarray, target: np.ndarray) -> int:
     """Epoch with the highest mean CCC on the held-out samples, the earliest one on a tie: a leak, see `oracle_epoch`.
 
+    The mean is over the values that these samples have; without any there is nothing to choose by, and it is the first.
+
     Args:
         values: predicted values of the held-out samples, ``(E, n, T)``, one slice an epoch.
         target: true values, ``(n, T)``.
 
     Returns:
         Index into the first axis (not an epoch number).
+
+    Raises:
+        ValueError: a prediction is no number.
     """
-    return int(np.argmax([np.mean(ccc(terms(target, epoch).sum(axis=0))) for epoch in values]))
+    if not np.isfinite(values).all():
+        raise ValueError("a predicted value is not a number: training has diverged")
+    known = np.any(~np.isnan(target) & (target != NOT_ANNOTATED), axis=0)
+    if not known.any():
+        return 0
+    return int(np.argmax([np.mean(ccc(terms(target, epoch).sum(axis=0))[known]) for epoch in values]))
 
 
 def bootstrap_sums(

@@ -52,9 +52,10 @@ def bootstrap_difference(
     Source: Efron & Tibshirani 1993, An Introduction to the Bootstrap, section 13.3 (percentile interval).
 
     Args:
-        first: counts of each group in the first run, ``(G, C, C)``, rows true.
+        first: counts of each group in the first run, ``(G, ..., C, C)``, rows true; in the place of ... may stand
+            several seeds of it.
         second: the same of the second run.
-        statistics: name -> function from pooled counts ``(B, C, C)`` to values ``(B,)``, see `metrics`.
+        statistics: name -> function from pooled counts ``(B, ..., C, C)`` to values ``(B,)``, see `metrics`.
         resamples: B.
         level: confidence level, in ``(0, 1)``.
         seed: of the draws; all statistics share them.
@@ -117,15 +118,16 @@ def permutation_difference(
 
 def _check(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     first, second = np.asarray(first), np.asarray(second)
-    if first.ndim != 3 or first.shape != second.shape or first.shape[1] != first.shape[2]:
+    if first.ndim < 3 or first.shape != second.shape or first.shape[-2] != first.shape[-1]:
         raise ValueError(f"expected counts (groups, classes, classes) twice, found {first.shape} and {second.shape}")
-    if not first.any(axis=(1, 2)).all() or (first.sum(axis=2) != second.sum(axis=2)).any():
+    some = first.reshape(len(first), -1).any(axis=1)
+    if not some.all() or (first.sum(axis=-1) != second.sum(axis=-1)).any():
         raise ValueError("both runs must have the same true samples of each class in each group, and each group some")
     return first, second
 
 
 def _distinct(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Different pairs ``(D, 2, C, C)`` and how many groups show each: equal groups are interchangeable."""
+    """Different pairs ``(D, 2, ..., C, C)`` and how many groups show each: equal groups are interchangeable."""
     pairs = np.stack([first, second], axis=1)
     distinct, multiplicity = np.unique(pairs.reshape(len(pairs), -1), axis=0, return_counts=True)
     return distinct.reshape(-1, *pairs.shape[1:]), multiplicity

@@ -50,8 +50,9 @@ def bootstrap(
     Source: Efron & Tibshirani 1993, An Introduction to the Bootstrap, section 13.3 (percentile interval).
 
     Args:
-        confusions: counts of each group, shape ``(G, C, C)``; a single sample is a matrix with a single 1.
-        statistics: name -> function from pooled counts ``(B, C, C)`` to values ``(B,)``, see `metrics`.
+        confusions: counts of each group, ``(G, ..., C, C)``; a single sample is a matrix with a single 1. In the place
+            of ... may stand several seeds, which are then scored on the same people drawn.
+        statistics: name -> function from pooled counts ``(B, ..., C, C)`` to values ``(B,)``, see `metrics`.
         resamples: B.
         level: confidence level, in ``(0, 1)``.
         seed: of the draws; all statistics share them.
@@ -63,18 +64,18 @@ def bootstrap(
         ValueError: for fewer than 2 groups, an empty group, a wrong shape or a wrong level.
     """
     confusions = np.asarray(confusions)
-    if confusions.ndim != 3 or confusions.shape[1] != confusions.shape[2]:
+    if confusions.ndim < 3 or confusions.shape[-2] != confusions.shape[-1]:
         raise ValueError(f"expected confusions (groups, classes, classes), found {confusions.shape}")
-    if len(confusions) < 2 or not confusions.any(axis=(1, 2)).all():
+    if len(confusions) < 2 or not confusions.reshape(len(confusions), -1).any(axis=1).all():
         raise ValueError(f"a bootstrap needs at least 2 groups, each with a sample, found {len(confusions)} groups")
     if not 0 < level < 1 or resamples < 1:
         raise ValueError(f"a bootstrap needs 0 < level < 1 and resamples >= 1, found {level}, {resamples}")
-    groups, classes = confusions.shape[:2]
+    groups = len(confusions)
     # Equal groups are interchangeable: drawing among the distinct ones has the same distribution, and
     # thousands of groups of one sample become at most C * C.
     distinct, multiplicity = np.unique(confusions.reshape(groups, -1), axis=0, return_counts=True)
     drawn = np.random.default_rng(seed).multinomial(groups, multiplicity / groups, size=resamples)
-    pooled = (drawn @ distinct).reshape(resamples, classes, classes)
+    pooled = (drawn @ distinct).reshape(resamples, *confusions.shape[1:])
     tails = (1 - level) / 2, (1 + level) / 2
     return {name: _ends(function(pooled), tails) for name, function in statistics.items()}
 

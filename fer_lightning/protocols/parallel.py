@@ -86,6 +86,7 @@ def _run_side_by_side(cfg, data, todo, out: Path, workers: int, progress: FoldPr
         for process in processes:
             process.terminate()
             process.join()
+        work.cancel_join_thread()  # nobody reads what is left of it; at its end Python would wait until somebody does
         file.unlink()
 
 

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fer_lightning.errors import PoolError
 from fer_lightning.functional import continuous
+from fer_lightning.reporting import units
 from fer_lightning.reporting.epochs import read_epochs
 from fer_lightning.reporting.pool import Pool, value_columns
 
@@ -25,8 +27,14 @@ def score_values(pool: Pool) -> dict[str, Any]:
     Returns:
         samples (those with a value), folds, targets; ccc, rmse, mae and sagr, each the mean over the values and for
         each value, like ccc_valence; the 95 % intervals of all these (null where a single group leaves none) and
-        `interval`; parts, validation and honest as in `scores.score`.
+        `interval`; parts (of the data sets in which all values occur), validation and honest as in `scores.score`.
+
+    Raises:
+        PoolError: no sample has one of the values.
     """
+    for name in pool.targets:
+        if pool.table[name].isna().all():
+            raise PoolError(f"{pool.folder}: none of the {len(pool.table)} tested samples has a value of {name}")
     figures = _figures(pool.table, pool.targets)
     return {
         "samples": figures.pop("samples"),
@@ -45,7 +53,8 @@ def names(targets: list[str]) -> list[str]:
     return [name for measure in MEASURES for name in (measure, *(f"{measure}_{target}" for target in targets))]
 
 
-def _statistics(targets: list[str]) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+def statistics(targets: list[str]) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    """name -> function of sums ``(..., T, 8)``, of all `names`."""
     found: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
     for measure, function in MEASURES.items():
         found[measure] = lambda sums, function=function: function(sums).mean(axis=-1)
@@ -54,39 +63,43 @@ def _statistics(targets: list[str]) -> dict[str, Callable[[np.ndarray], np.ndarr
     return found
 
 
+def annotated(table: pd.DataFrame, targets: list[str]) -> pd.DataFrame:
+    """The rows with a value."""
+    return table[table[targets].notna().any(axis=1)]
+
+
+def terms(table: pd.DataFrame, targets: list[str]) -> np.ndarray:
+    """`continuous.terms` of the rows, ``(n, T, 8)``."""
+    return continuous.terms(table[targets].to_numpy(dtype=float), table[value_columns(targets)].to_numpy(dtype=float))
+
+
 def _figures(table: pd.DataFrame, targets: list[str]) -> dict[str, Any]:
-    table = table[table[targets].notna().any(axis=1)]
-    terms = continuous.terms(table[targets].to_numpy(dtype=float), table[value_columns(targets)].to_numpy(dtype=float))
-    statistics = _statistics(targets)
-    index, units = pd.factorize(_units(table))
-    sums = np.zeros((len(units), *terms.shape[1:]))
-    np.add.at(sums, index, terms)
-    ends = continuous.bootstrap_sums(sums, statistics, RESAMPLES, LEVEL, SEED) if len(units) > 1 else {}
+    table = annotated(table, targets)
+    own, scores = terms(table, targets), statistics(targets)
+    sums = units.sums([table], [own])[:, 0]
+    ends = continuous.bootstrap_sums(sums, scores, RESAMPLES, LEVEL, SEED) if len(sums) > 1 else {}
     return {
         "samples": len(table),
         "folds": int(table["fold"].nunique()),
-        **{name: float(function(terms.sum(axis=0))) for name, function in statistics.items()},
-        **{f"{name}_ci95": list(ends[name]) if ends else None for name in statistics},
+        **{name: float(function(own.sum(axis=0))) for name, function in scores.items()},
+        **{f"{name}_ci95": list(ends[name]) if ends else None for name in scores},
     }
 
 
-def _units(table: pd.DataFrame) -> pd.Series:
-    return table["group"].where(table["group"] != "", table["sample_id"])
-
-
 def _interval_sentence(table: pd.DataFrame) -> str:
-    method = f"95 % percentile bootstrap, {RESAMPLES} resamples, seed {SEED}, over"
-    units = _units(table).nunique()
-    grouped = (table["group"] != "").any()
-    drawn = f"{units} groups, each drawn with all its samples (parts: over the groups of the part)"
-    text = f"{method} {drawn if grouped else f'{units} samples'}"
-    return f"{text}. It covers the choice of test samples, not the randomness of training."
+    grouped = units.has_groups(table)
+    if units.units(table).nunique() < 2:
+        return f"No interval: all samples are of one {'group' if grouped else 'sample'}."
+    method = f"95 % percentile bootstrap, {RESAMPLES} resamples, seed {SEED}, over {units.said(table)}"
+    of_groups = ", each drawn with all its samples (parts: over the groups of the part)" if grouped else ""
+    return f"{method}{of_groups}. It covers the choice of test samples, not the randomness of training."
 
 
 def _parts(pool: Pool) -> dict[str, Any]:
     if pool.table["dataset"].nunique() < 2:
         return {}
-    return {name: _figures(rows, pool.targets) for name, rows in pool.table.groupby("dataset", sort=True)}
+    parts = pool.table.groupby("dataset", sort=True)
+    return {name: _figures(rows, pool.targets) for name, rows in parts if rows[pool.targets].notna().any().all()}
 
 
 def _validation(pool: Pool) -> dict[str, Any] | None:

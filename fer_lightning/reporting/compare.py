@@ -12,6 +12,7 @@ from rich.table import Table
 from fer_lightning.errors import PoolError
 from fer_lightning.functional import metrics
 from fer_lightning.functional.paired import bootstrap_difference, mcnemar, permutation_difference
+from fer_lightning.reporting import units
 from fer_lightning.reporting.pool import Pool
 from fer_lightning.reporting.scores import confusion
 from fer_lightning.reporting.tables import DAGGER
@@ -103,43 +104,45 @@ def compare(first: Pool, second: Pool, names: tuple[str, str]) -> dict[str, Any]
     tables = aligned([first.labelled().table, second.labelled().table], names, "tested samples")
     hits = [(table["label"] == table["predicted"]).to_numpy() for table in tables]
     only = [int((hits[i] & ~hits[1 - i]).sum()) for i in (0, 1)]
-    counts = [_group_counts(table, first.classes) for table in tables]
-    swapped = permutation_difference(*counts, MEASURES, PERMUTATIONS, SEED)
-    ends = bootstrap_difference(*counts, MEASURES, RESAMPLES, LEVEL, SEED) if len(counts[0]) > 1 else {}
+    counts = [units.counts([table], first.classes) for table in tables]
     found: dict[str, Any] = {
         "samples": len(tables[0]),
-        "units": _units(tables[0], len(counts[0])),
+        "units": units.said(tables[0]),
         "only_first_right": only[0],
         "only_second_right": only[1],
         "mcnemar_p": mcnemar(*only),
     }
-    for name, function in MEASURES.items():
+    return found | differences(*counts) | {"method": _method(tables[0], found["units"])}
+
+
+def differences(first: np.ndarray, second: np.ndarray) -> dict[str, dict[str, Any]]:
+    """What two rows of several seeds differ by, in the mean over the seeds; a unit stays together with all of them.
+
+    Args:
+        first, second: confusion counts of each unit in each seed, ``(G, S, C, C)``, see `units.counts`.
+
+    Returns:
+        Of accuracy, uf1 and uar: difference, ci95, bootstrap_p (both null of a single unit), permutation_p.
+    """
+    measures = units.means(MEASURES)
+    swapped = permutation_difference(first, second, measures, PERMUTATIONS, SEED)
+    ends = bootstrap_difference(first, second, measures, RESAMPLES, LEVEL, SEED) if len(first) > 1 else {}
+    found = {}
+    for name, function in measures.items():
         low, high, p = ends.get(name, (None, None, None))
         found[name] = {
-            "difference": function(counts[0].sum(axis=0)) - function(counts[1].sum(axis=0)),
+            "difference": float(function(first.sum(axis=0)) - function(second.sum(axis=0))),
             "ci95": [low, high] if ends else None,
             "bootstrap_p": p,
             "permutation_p": swapped[name],
         }
-    return found | {"method": _method(tables[0], found["units"])}
+    return found
 
 
-def _group_counts(table: pd.DataFrame, classes: list[str]) -> np.ndarray:
-    index, names = pd.factorize(table["group"].where(table["group"] != "", table["sample_id"]))
-    order = pd.Index(classes)
-    counts = np.zeros((len(names), len(classes), len(classes)), dtype=np.int64)
-    np.add.at(counts, (index, order.get_indexer(table["label"]), order.get_indexer(table["predicted"])), 1)
-    return counts
-
-
-def _units(table: pd.DataFrame, number: int) -> str:
-    return f"{number} groups" if (table["group"] != "").any() else f"{number} samples"
-
-
-def _method(table: pd.DataFrame, units: str) -> str:
-    grouped = (table["group"] != "").any()
+def _method(table: pd.DataFrame, drawn: str) -> str:
+    grouped = units.has_groups(table)
     text = (
-        f"Differences: 95 % percentile bootstrap over {units}{', each with all its samples' if grouped else ''} "
+        f"Differences: 95 % percentile bootstrap over {drawn}{', each with all its samples' if grouped else ''} "
         f"({RESAMPLES} resamples, both runs scored on the same; two-sided p); permutation test, two-sided, "
         f"{PERMUTATIONS} random swaps of the two runs within {'groups' if grouped else 'samples'}; seed {SEED}. "
         "McNemar: exact, two-sided, of the hits."

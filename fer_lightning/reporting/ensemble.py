@@ -28,7 +28,7 @@ from fer_lightning.reporting.ensemble_text import notes, readme
 from fer_lightning.reporting.epochs import at_last_epoch
 from fer_lightning.reporting.members import Members, read_members, validation_by_fold
 from fer_lightning.reporting.pool import KEYS, probability_columns, read_pool
-from fer_lightning.reporting.scores import write_scores
+from fer_lightning.reporting.scores import distinct, write_scores
 from fer_lightning.reporting.tables import DAGGER
 
 
@@ -170,18 +170,13 @@ def _write_predictions(
             "weights": weights[fold].tolist() if weights else None,
             # What it took to train the members, shared out evenly: they may have had other folds.
             "seconds": round(sum(part["seconds"] for part in made) / folds, 3),
-            "device": _distinct([part["device"] for part in made]),
-            "versions": _distinct([part["versions"] for part in made]),
+            "device": distinct([part["device"] for part in made]),
+            "versions": distinct([part["versions"] for part in made]),
         }  # fmt: skip
         write_atomically(out / "predictions" / f"{fold}.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
         rows = rows[["sample_id", "fold", "label", "predicted", *probability_columns(classes)]]
         text = rows.to_csv(index=False, float_format="%.8f", lineterminator="\n")
         write_atomically(out / "predictions" / f"{fold}.csv", text)
-
-
-def _distinct(values: list[Any]) -> Any:
-    different = [value for place, value in enumerate(values) if value not in values[:place]]
-    return different[0] if len(different) == 1 else different
 
 
 def _best(members: Members) -> tuple[int, str]:

@@ -67,7 +67,10 @@ def last_epoch(pool: Pool) -> pd.DataFrame:
 
 
 def at_last_epoch(pool: Pool) -> Pool:
-    """A run with selection=oracle_test as it would be with selection=last: looking changes nothing of the training."""
+    """A run with selection=oracle_test as it would be with selection=last: looking changes nothing of the training.
+
+    (A network that draws random numbers when it predicts, as `RandomGuess`, draws other ones the next time.)
+    """
     folds = [fold | {"epoch": fold["epochs"]} for fold in pool.folds]
     return replace(pool, table=pool.table.assign(**last_epoch(pool)), folds=folds, selection="last")
 

@@ -82,7 +82,7 @@ def agreement_figure(pool: Pool) -> Figure:
         axes.set(xlabel=f"{name}, annotated", ylabel=f"{name}, predicted", title=f"{name}: CCC {found:.3f}")
         axes.set(aspect="equal", xlim=(-1.05, 1.05))
         figure.colorbar(shades, ax=axes, label="samples", fraction=0.046, pad=0.03)
-    _title(figure, pool, f"n = {len(pool.table)}")
+    _title(figure, pool, f"n = {int(pool.table[pool.targets].notna().any(axis=1).sum())}")
     return figure
 
 

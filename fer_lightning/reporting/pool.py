@@ -90,6 +90,11 @@ def read_pool(folder: Path) -> Pool:
     if not set(wanted) <= set(manifest.columns):
         found = list(manifest.columns)
         raise PoolError(f"{folder / 'manifest.csv'}: expected at least the columns {wanted}, found {found}")
+    if doubled := manifest.loc[manifest["sample_id"].duplicated(), "sample_id"].unique().tolist():
+        raise PoolError(
+            f"{folder / 'manifest.csv'}: {len(doubled)} samples stand in it twice (first: {doubled[:3]}); it was "
+            f"edited. Remove it. {AGAIN}"
+        )
     files = _files(folder / "predictions")
     parts = [_read_predictions(file, *names) for file in files]
     tested = manifest[manifest["fold"] != ""]
@@ -183,6 +188,8 @@ def _check_classes(path: Path, rows: pd.DataFrame, classes: list[str], targets: 
     unlabelled = (rows["label"] == "") & bool(targets)
     _refuse(path, rows, ~rows["label"].isin(classes) & ~unlabelled, f"have a label outside {classes}", "label")
     _refuse(path, rows, ~rows["predicted"].isin(classes), f"have a predicted outside {classes}", "predicted")
+    outside = ~((probabilities >= -TIE_TOLERANCE) & (probabilities <= 1 + TIE_TOLERANCE)).all(axis=1)
+    _refuse(path, rows, outside, "have a probability that is no number from 0 to 1", columns)
     off = ~(np.abs(probabilities.sum(axis=1) - 1) <= SUM_TOLERANCE)
     _refuse(path, rows, off, "have probabilities that do not sum to 1", columns)
     own = probabilities[np.arange(len(rows)), pd.Index(classes).get_indexer(rows["predicted"])]

@@ -1,16 +1,18 @@
 """From a pool to ``scores.json``: every published number of a run, and nothing that training computed."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from fer_lightning.errors import PoolError
 from fer_lightning.files import write_atomically
 from fer_lightning.functional import metrics
 from fer_lightning.functional.stats import bootstrap, wilson
+from fer_lightning.reporting import units
 from fer_lightning.reporting.agreement import score_values
 from fer_lightning.reporting.epochs import read_epochs
 from fer_lightning.reporting.pool import Pool, read_pool
@@ -55,8 +57,8 @@ def score(pool: Pool) -> dict[str, Any]:
     run = {"selection": pool.selection, "seed": pool.seed}
     made = {
         "synthetic": pool.synthetic,
-        "versions": _distinct([fold["versions"] for fold in pool.folds]),
-        "device": _distinct([fold["device"] for fold in pool.folds]),
+        "versions": distinct([fold["versions"] for fold in pool.folds]),
+        "device": distinct([fold["device"] for fold in pool.folds]),
         "seconds": float(sum(fold["seconds"] for fold in pool.folds)),
     }
     if not pool.classes:
@@ -76,7 +78,9 @@ def objective(scores: dict[str, Any]) -> float:
 
 def _score_classes(pool: Pool, run: dict[str, Any]) -> dict[str, Any]:
     labelled = pool.labelled()
-    figures = _figures(labelled.table, pool.classes)
+    if labelled.table.empty:
+        raise PoolError(f"{pool.folder}: none of the {len(pool.table)} tested samples has a label: no score")
+    figures = _figures(labelled.table, pool.classes, units.has_groups(labelled.table))
     return {
         "samples": figures.pop("samples"),
         "folds": figures.pop("folds"),
@@ -93,10 +97,11 @@ def _score_classes(pool: Pool, run: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _figures(table: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
+def _figures(table: pd.DataFrame, classes: list[str], grouped: bool) -> dict[str, Any]:
+    """Figures of the rows; `grouped`: whether any sample of the whole run has a group."""
     counts = confusion(table, classes)
     each = metrics.per_class(counts)
-    intervals = _intervals(table, classes)
+    intervals = _intervals(table, classes, grouped)
     return {
         "samples": len(table),
         "folds": int(table["fold"].nunique()),
@@ -113,45 +118,39 @@ def confusion(table: pd.DataFrame, classes: list[str]) -> np.ndarray:
     return metrics.confusion(names.get_indexer(table["label"]), names.get_indexer(table["predicted"]), len(classes))
 
 
-def _has_groups(table: pd.DataFrame) -> bool:
-    return bool((table["group"] != "").any())
-
-
-def _intervals(table: pd.DataFrame, classes: list[str]) -> dict[str, list[float] | None]:
-    units = table["group"].where(table["group"] != "", table["sample_id"])
-    index, names = pd.factorize(units)
-    if len(names) < 2:
+def _intervals(table: pd.DataFrame, classes: list[str], grouped: bool) -> dict[str, list[float] | None]:
+    counts = units.counts([table], classes)[:, 0]
+    if len(counts) < 2:
         return dict.fromkeys(WITH_INTERVAL)
-    confusions = np.zeros((len(names), len(classes), len(classes)), dtype=np.int64)
-    order = pd.Index(classes)
-    np.add.at(confusions, (index, order.get_indexer(table["label"]), order.get_indexer(table["predicted"])), 1)
-    statistics = {name: SCORES[name] for name in WITH_INTERVAL}
-    ends = bootstrap(confusions, statistics, RESAMPLES, LEVEL, SEED)
-    if not _has_groups(table):
+    ends = bootstrap(counts, {name: SCORES[name] for name in WITH_INTERVAL}, RESAMPLES, LEVEL, SEED)
+    if not grouped:
         ends["accuracy"] = wilson(int((table["label"] == table["predicted"]).sum()), len(table), LEVEL)
     return {name: list(ends[name]) for name in WITH_INTERVAL}
 
 
 def _interval_sentence(table: pd.DataFrame) -> str:
-    method = f"95 % percentile bootstrap, {RESAMPLES} resamples, seed {SEED}, over"
-    if _has_groups(table):
-        units = table["group"].where(table["group"] != "", table["sample_id"]).nunique()
-        text = f"{method} {units} groups, each drawn with all its samples (parts: over the groups of the part)"
+    grouped = units.has_groups(table)
+    if units.units(table).nunique() < 2:
+        return f"No interval: all samples are of one {'group' if grouped else 'sample'}."
+    method = f"95 % percentile bootstrap, {RESAMPLES} resamples, seed {SEED}, over {units.said(table)}"
+    if grouped:
+        text = f"{method}, each drawn with all its samples (parts: over the groups of the part)"
     else:
-        text = f"uf1, uar: {method} {len(table)} samples; accuracy: 95 % Wilson interval"
+        text = f"uf1, uar: {method}; accuracy: 95 % Wilson interval"
     return f"{text}. It covers the choice of test samples, not the randomness of training."
 
 
 def _parts(pool: Pool) -> dict[str, Any]:
     if pool.table["dataset"].nunique() < 2:
         return {}
-    return {name: _figures(rows, pool.classes) for name, rows in pool.table.groupby("dataset", sort=True)}
+    grouped = units.has_groups(pool.table)
+    return {name: _figures(rows, pool.classes, grouped) for name, rows in pool.table.groupby("dataset", sort=True)}
 
 
 def _validation(pool: Pool) -> dict[str, Any] | None:
     if pool.validation is None or pool.protocol != "holdout":
         return None
-    figures = _figures(pool.validation, pool.classes)
+    figures = _figures(pool.validation, pool.classes, units.has_groups(pool.validation))
     return {name: figures[name] for name in ("samples", "accuracy", "uf1", "uar", "accuracy_ci95")}
 
 
@@ -165,12 +164,12 @@ def _honest(pool: Pool, table: pd.DataFrame, oracle: dict[str, Any]) -> dict[str
         for sample, index in zip(epochs.sample_id, epochs.probabilities[-1].argmax(axis=1), strict=True)
     }
     table = table.assign(predicted=table["sample_id"].map(predicted))
-    figures = _figures(table, pool.classes)
+    figures = _figures(table, pool.classes, units.has_groups(table))
     gaps = {f"oracle_gap_{name}": oracle[name] - figures[name] for name in WITH_INTERVAL}
     return figures | gaps
 
 
-def _distinct(values: list[Any]) -> Any:
+def distinct(values: Iterable[Any]) -> Any:
     """The one value that all folds agree on, or the list of the different ones in order of appearance."""
     different: list[Any] = []
     for value in values:

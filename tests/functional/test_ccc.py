@@ -108,6 +108,23 @@ def test_the_oracle_takes_the_epoch_with_the_highest_ccc_and_the_earliest_of_equ
     assert best_epoch(np.stack([-x, y, x, x]), x) == 2
 
 
+def test_a_diverged_prediction_has_no_ccc_and_is_never_the_best():
+    x, y = pair(6)
+    broken = y.copy()
+    broken[0, 0] = np.nan
+    assert np.isnan(ccc(terms(x, broken).sum(axis=0))).tolist() == [True, *[False] * (x.shape[1] - 1)]
+    with pytest.raises(ValueError, match="not a number: training has diverged"):
+        best_epoch(np.stack([y, broken]), x)
+
+
+def test_a_value_that_no_held_out_sample_has_does_not_choose_the_epoch():
+    x, y = pair(6)
+    partly = x.copy()
+    partly[:, 0] = np.nan
+    assert best_epoch(np.stack([-x, y, x, -x]), partly) == 2
+    assert best_epoch(np.stack([-x, x]), np.full_like(x, np.nan)) == 0
+
+
 def test_each_prototype_is_its_own_emotion_and_the_middle_is_neutral():
     points = np.array(list(PROTOTYPES.values()))
     assert emotions(points[:, 0], points[:, 1]).tolist() == list(PROTOTYPES)

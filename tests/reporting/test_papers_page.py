@@ -21,7 +21,7 @@ from fer_lightning.reporting.papers.collect import collect, read_table
 from fer_lightning.reporting.papers.readme import markdown, read_results, write_readme
 from fer_lightning.reporting.papers.results import write_results
 from fer_lightning.reporting.scores import write_scores
-from tests.reporting.conftest import CLASSES
+from tests.reporting.conftest import CLASSES, images, predictions, write
 from tests.reporting.test_page import EVIL, Parts, browse, data_of, finished  # noqa: F401  (fixtures)
 from tests.runs import HOUSE, NO_TORCH
 
@@ -140,6 +140,31 @@ def test_curves_and_picture_are_added_to_a_run_that_was_collected_before_and_rem
     collect(run, file.parent, about("x", 0))
     assert {each.name for each in file.parent.iterdir()} == names, "those of the older run are gone"
     assert "grad_cam_classes.png (75" in capsys.readouterr().err
+
+
+def test_a_run_of_two_commits_and_machines_says_so(make_run, tmp_path):
+    run = make_run()
+    facts = json.loads((run / "predictions" / "smic-sub1.json").read_text())
+    other = facts["versions"] | {"commit": "def-dirty"}
+    (run / "predictions" / "smic-sub1.json").write_text(json.dumps(facts | {"versions": other, "device": "NVIDIA"}))
+    write_scores(run)
+    said = json.loads(collect(run, tmp_path / "predictions", about("x", 0)).read_text())
+    assert set(said["device"]) == {"cpu", "NVIDIA"}
+    assert {version["commit"] for version in said["versions"]} == {"abc", "def-dirty"}
+    assert said["threads"] == 1
+
+
+def test_what_was_carved_out_for_validation_was_not_trained_on(make_run, tmp_path):
+    manifest = images().assign(split=lambda rows: rows["split"].where(rows["split"] != "val", "train"))
+    run = make_run(images(), "holdout")
+    written = pd.read_csv(run / "manifest.csv", dtype=str, keep_default_na=False)
+    written.assign(split=manifest["split"]).to_csv(run / "manifest.csv", index=False)
+    validated = images().query("split == 'val'")
+    rows = predictions(tuple(validated["sample_id"]), "holdout", validated["label"].to_numpy(), np.eye(3)[[0] * 20])
+    write(rows, run / "validation" / "holdout.csv")
+    write_scores(run)
+    said = json.loads(collect(run, tmp_path / "predictions", about("x", 0)).read_text())
+    assert said["folds"]["train"] == [20]  # of 40 rows whose split is train
 
 
 # --- what is on the page

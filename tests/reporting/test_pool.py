@@ -117,7 +117,8 @@ def set_in_first_row(**values):
         ({"label": "others"}, r"have a label outside \['negative', .*first: 'smic/sub1/ep0' with 'others'"),
         ({"predicted": "others"}, r"have a predicted outside"),
         ({"p_negative": 0.9, "p_positive": 0.9}, r"1 rows have probabilities that do not sum to 1 .*0\.9"),
-        ({"p_negative": np.nan}, r"1 rows have probabilities that do not sum to 1"),
+        ({"p_negative": np.nan}, r"1 rows have a probability that is no number from 0 to 1"),
+        ({"p_negative": 1.5, "p_positive": -0.5, "p_surprise": 0.0}, r"1 rows have a probability that is no number"),
         (
             {"predicted": "negative", "p_negative": 0.2, "p_positive": 0.5, "p_surprise": 0.3},
             r"1 rows are not predicted as their most probable class",
@@ -128,6 +129,14 @@ def test_rows_that_contradict_themselves_are_refused(make_run, values, message):
     folder = make_run()
     edit(folder / "predictions" / "smic-sub1.csv", set_in_first_row(**values))
     with pytest.raises(PoolError, match=message):
+        read_pool(folder)
+
+
+def test_a_manifest_with_a_sample_twice_is_refused(make_run):
+    folder = make_run()
+    lines = (folder / "manifest.csv").read_text().splitlines(keepends=True)
+    (folder / "manifest.csv").write_text("".join([*lines, lines[1]]))
+    with pytest.raises(PoolError, match=r"manifest\.csv: 1 samples stand in it twice .*Remove it"):
         read_pool(folder)
 
 

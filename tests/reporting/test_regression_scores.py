@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from sklearn.metrics import root_mean_squared_error
 
 from fer_lightning.errors import PoolError
 from fer_lightning.functional.continuous import best_epoch
-from fer_lightning.reporting.figures import write_figures
+from fer_lightning.reporting.figures import agreement_figure, write_figures
 from fer_lightning.reporting.pool import read_pool
 from fer_lightning.reporting.scores import objective, score, write_scores
 from fer_lightning.reporting.tables import print_scores
@@ -132,6 +133,22 @@ def test_values_are_scored_over_all_folds_at_once(make):
     assert "over 8 groups, each drawn with all its samples" in figures["interval"]
     assert objective(figures) == figures["ccc"]
     assert pool.classes == []
+
+
+def test_a_data_set_without_a_value_is_no_part_and_a_value_that_nobody_has_is_refused(make):
+    pool = read_pool(make())
+    partly = pool.table.copy()
+    partly.loc[partly["dataset"] == "b", TARGETS[1]] = np.nan
+    figures = score(replace(pool, table=partly))
+    assert list(figures["parts"]) == ["a"]
+    json.dumps(figures, allow_nan=False)
+    with pytest.raises(PoolError, match=f"none of the 120 tested samples has a value of {TARGETS[1]}"):
+        score(replace(pool, table=partly.assign(**{TARGETS[1]: np.nan})))
+
+
+def test_the_title_of_the_picture_counts_samples_with_a_value(make):
+    pool = read_pool(make(joint=True))
+    assert "n = 100" in agreement_figure(pool).get_suptitle()
 
 
 def test_classes_and_values_are_scored_on_the_samples_that_have_them(make):

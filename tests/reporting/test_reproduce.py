@@ -18,11 +18,19 @@ from fer_lightning.compose import CONF, configure
 from fer_lightning.datasets import fer2013
 from fer_lightning.errors import ConfigError, PoolError
 from fer_lightning.paper_rows import EXPERIMENTS, read_budgets, read_rows, why_not
-from fer_lightning.reporting.papers import missing
+from fer_lightning.reporting.papers import glance, missing
 from fer_lightning.reporting.papers.collect import collect, read_table, write_table
 from fer_lightning.reporting.papers.made import commands, commits
 from fer_lightning.reporting.papers.overview import write_overview
-from fer_lightning.reporting.papers.readme import BEGIN, END, between_marks, main_results, read_results, write_readme
+from fer_lightning.reporting.papers.readme import (
+    BEGIN,
+    END,
+    between_marks,
+    difference,
+    main_results,
+    read_results,
+    write_readme,
+)
 from fer_lightning.reporting.papers.results import DUPLICATES, figures, write_results
 from fer_lightning.reporting.pool import Pool
 from fer_lightning.reproduction import Plan, read_speeds
@@ -95,6 +103,12 @@ def test_accuracy_without_duplicates_is_that_of_the_rest():
     assert "accuracy_deduplicated" not in {line["metric"] for line in figures(pool(table))}
 
 
+def test_a_class_without_a_true_sample_counts_in_no_mean():
+    table = guesses().query("label != 'c'").assign(predicted=lambda rows: rows["label"])
+    found = {line["metric"]: line["value"] for line in figures(pool(table))}
+    assert [found[name] for name in ("uf1", "uar", "macro_precision")] == [1.0, 1.0, 1.0]
+
+
 def test_predictions_come_back_and_the_same_table_gives_the_same_bytes(tmp_path):
     table = guesses(5).assign(p_a=0.123456, label=["a", "", "b", "NA", "c"])
     write_table(tmp_path / "x.csv.gz", table)
@@ -133,7 +147,87 @@ def test_a_row_without_a_setting_for_the_budget_needs_a_gpu_and_so_does_what_is_
 
 
 def test_every_network_of_a_row_with_a_cpu_budget_has_a_speed():
-    assert read_speeds()["ststnet"] > 1000  # samples a second, docs/models.md
+    assert read_speeds()["ststnet"][0] > 1000  # samples a second, docs/models.md
+
+
+def test_pictures_of_another_size_take_time_by_their_area():
+    plan = Plan(read_rows(), "night", "", Path("runs"), 24)
+    config = configure(["experiment=camnet-t6-4-resnet34"])
+    speed, side = read_speeds()["resnet34"]
+    assert (plan.speed(config), side) == (speed, 224)
+    config.paper.size = 56
+    assert plan.speed(config) == pytest.approx(16 * speed)
+    assert read_speeds()["keypoint_ann"][1] is None
+    assert plan.speed(configure(["model=keypoint_ann", "data=dfew"])) == read_speeds()["keypoint_ann"][0]
+
+
+def test_a_stage_that_another_row_makes_too_takes_its_time_once(fer_raw, tmp_path):
+    rows = read_rows()
+    names = ("vggspinal-t14-vggnet", "vggspinal-t14-vggspinalnet")
+
+    def alone(name: str) -> float:
+        plan = Plan(rows, "full", "", tmp_path, 1e6)
+        config = plan.cell(name, 0).config
+        return plan._guess(config)
+
+    plan = Plan(rows, "full", "", tmp_path, 1e6)
+    first, second = (plan.cell(name, 0) for name in names)
+    assert first.seconds == pytest.approx(alone(names[0]))
+    assert second.seconds == pytest.approx(alone(names[1]))  # its features are those of the first
+    by_itself = Plan(rows, "full", "", tmp_path, 1e6).cell(names[1], 0)
+    assert by_itself.seconds == pytest.approx(first.seconds + second.seconds)
+
+
+def test_a_row_that_needs_a_gpu_and_lacks_its_data_says_so(monkeypatch, tmp_path):
+    monkeypatch.setenv("FER_RAW", str(tmp_path))
+    cell = Plan(read_rows(), "cpu", "", tmp_path, 24).cell("separable-imed-arch1", 0)
+    assert cell.state == "lacks data"
+    assert reproduce._public(cell) == "lacks data: imed"
+
+
+def test_a_table_without_a_result_says_why(tmp_path):
+    (tmp_path / "paper.csv").write_text("row,part,metric,printed,source,note\nnet,all,uf1,0.75,Table 1,\n"
+                                        "big,all,uf1,0.8,Table 1,\nlate,all,uf1,0.8,Table 1,\n")  # fmt: skip
+    (tmp_path / "results.csv").write_text(
+        "row,seed,budget,data,selection,part,metric,value,low,high,n,epochs,seconds,device,commit,run\n"
+    )
+    missing.note(tmp_path, "cpu", {"net": "lacks data: ckplus"})
+    reasons = {("net", "full"): "", ("net", "cpu"): "", ("big", "cpu"): "needs a GPU (budget full only)",
+               ("late", "cpu"): "only at budget night", ("late", "night"): ""}  # fmt: skip
+    text = write_readme(tmp_path, reasons).read_text()
+    assert "| net |  | 0.75 | lacks data: ckplus |  |" in text
+    assert "| big |  | 0.8 | needs a GPU (budget full only) |  |" in text
+    assert "| late |  | 0.8 | not run |  |" in text
+    assert "BUDGET=full    # or cpu, night; SEEDS=0,1,2" in text
+    assert "BUDGET=full    # SEEDS=0,1,2" in write_readme(tmp_path, {("big", "cpu"): "needs a GPU"}).read_text()
+
+
+def test_a_table_of_no_paper_has_no_column_for_one(tmp_path):
+    (tmp_path / "paper.csv").write_text("row,part,metric,printed,source,note\nnet,all,uf1,,,\n")
+    (tmp_path / "results.csv").write_text(
+        "row,seed,budget,data,selection,part,metric,value,low,high,n,epochs,seconds,device,commit,run\n"
+        "net,0,full,d,last,all,uf1,0.5,0.4,0.6,9,1,1,cpu,c,r\n"
+    )
+    text = write_readme(tmp_path, {}).read_text()
+    assert "### Budget full: the settings as configured" in text
+    assert "| row | n | UF1 (ours) |" in text
+    assert "| net | 9 | 0.5000 (0.400 to 0.600) |" in text
+
+
+def test_a_difference_of_nothing_has_no_sign(tmp_path):
+    own = pd.DataFrame([{"metric": "uf1", "value": 0.49999, "mean_low": 0.4, "mean_high": 0.6}])
+    assert difference(own, "uf1", "0.5") == "0.0000, **in**"
+
+
+def test_accuracy_on_two_scales_is_one_fact(tmp_path):
+    lines = [f"net,all,{metric},{printed},Table 1,\n" for metric, printed in
+             (("accuracy_one_vs_rest", 0.8), ("accuracy", 0.7), ("uf1", 0.9))]  # fmt: skip
+    (tmp_path / "paper.csv").write_text("row,part,metric,printed,source,note\n" + "".join(lines))
+    made = [f"net,0,cpu,d,last,all,{metric},{value},{value - 0.1:.1f},{value + 0.1:.1f},9,1,1,cpu,c,r\n"
+            for metric, value in (("accuracy_one_vs_rest", 0.8), ("accuracy", 0.7), ("uf1", 0.5))]  # fmt: skip
+    heads = "row,seed,budget,data,selection,part,metric,value,low,high,n,epochs,seconds,device,commit,run\n"
+    (tmp_path / "results.csv").write_text(heads + "".join(made))
+    assert glance.summary(tmp_path)[3] == "1 of 2 (cpu)"  # one of two facts: both accuracies are the same one
 
 
 def test_an_ensemble_over_seeds_has_seeds_of_its_own(monkeypatch):
@@ -308,6 +402,10 @@ def test_the_plan_names_what_lacks_data_and_what_needs_a_gpu(only, capfd, monkey
     said = capfd.readouterr().out
     assert "lacks data: " in said
     assert str(tmp_path / "empty" / "ckplus") in said
+    assert "lacks data" in next(line for line in said.splitlines() if "camnet-t6-3-adam" in line)
+    monkeypatch.setattr(Plan, "_manifest", lambda *_: None)  # as if the data were there
+    assert reproduce.main(["--budget", "cpu", "--dry-run"]) == 0
+    said = capfd.readouterr().out
     assert "needs a GPU (budget full only): camnet-t6-3-adam" in said
     assert "1 counted, not trained" in said
     assert "0 runs to make, no time" in said
@@ -383,13 +481,15 @@ def test_a_line_of_the_readme_is_paper_ours_difference_and_the_honest_twin(tmp_p
             (0, "cpu", "oracle_test", "a", 0.1), (0, "full", "oracle_test", "all", 0.2),
         ]
     ]  # fmt: skip
+    for rule, value in (("oracle_test", 0.85), ("last", 0.6)):  # as wide as the seeds together really are
+        made.append(f"net,0 1,cpu,d,{rule},all,uf1,{value},{value - 0.08:.2f},{value + 0.08:.2f},9,,,,,\n")
     (table / "results.csv").write_text(heads + "".join(made))
     readme = tmp_path / "README.md"
     readme.write_text(f"# Mine\n{BEGIN}\nold\n{END}\nthe rest\n")
     write_overview(readme, tmp_path / "experiments")
     text = readme.read_text()
-    ours = "0.8500 † (0.750 to 0.950; 2 seeds 0.8000 to 0.9000)"
-    assert f"| [t1](experiments/t1) | net | UF1 | 0.75 | {ours} | +0.1000, **in** | 0.6000 |" in text
+    ours = "0.8500 † (0.770 to 0.930; 2 seeds 0.8000 to 0.9000)"
+    assert f"| [t1](experiments/t1) | net | UF1 | 0.75 | {ours} | +0.1000, out | 0.6000 |" in text
     assert "1 rows at budget cpu" in text
     assert text.startswith("# Mine\n")
     assert text.endswith("the rest\n")

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -100,6 +101,26 @@ def test_holdout_has_wilson_intervals_and_validation(make_run):
     valid = pool.validation
     assert figures["validation"]["accuracy"] == pytest.approx((valid["label"] == valid["predicted"]).mean())
     assert list(figures["validation"]) == ["samples", "accuracy", "uf1", "uar", "accuracy_ci95"]
+
+
+def test_one_rule_of_intervals_for_all_parts_where_only_some_samples_have_groups(make_run):
+    manifest = composite()
+    manifest.loc[manifest["dataset"] == "smic", "group"] = ""
+    folder = make_run(composite())
+    written = pd.read_csv(folder / "manifest.csv", dtype=str, keep_default_na=False)
+    written["group"] = written["sample_id"].map(manifest.set_index("sample_id")["group"])
+    written.to_csv(folder / "manifest.csv", index=False)
+    figures = score(read_pool(folder))
+    assert "over 4 groups and 12 single samples, each drawn with all its samples" in figures["interval"]
+    part = figures["parts"]["smic"]
+    hits = round(part["accuracy"] * part["samples"])
+    assert part["accuracy_ci95"] != list(wilson(hits, part["samples"]))  # the sentence speaks of a bootstrap
+
+
+def test_a_run_whose_tested_samples_have_no_label_has_no_score(make_run):
+    pool = read_pool(make_run())
+    with pytest.raises(PoolError, match="none of the 24 tested samples has a label"):
+        score(replace(pool, table=pool.table.assign(label="")))
 
 
 def test_a_composite_with_one_tested_person_has_no_interval(make_run):

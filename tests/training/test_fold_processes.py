@@ -1,6 +1,7 @@
 """Processes that run folds side by side, and the one that started them."""
 
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -9,6 +10,23 @@ import pytest
 from tests.runs import HOUSE, SMALL, command
 
 PATIENCE = 120.0  # seconds, on a machine that does other things too
+#: Two processes that fail at once, before a queue of folds that is longer than a pipe is wide.
+MANY = """
+from pathlib import Path
+from tempfile import mkdtemp
+from types import SimpleNamespace
+import pandas as pd
+from omegaconf import OmegaConf
+from fer_lightning.functional.folds import Fold
+from fer_lightning.progress import FoldProgress
+from fer_lightning.protocols.parallel import _run_side_by_side
+cfg = OmegaConf.create({"data": {"_target_": "no.such.Module"}, "protocol": {"threads": 1, "workers": 2, "gpus": None},
+                        "trainer": {"accelerator": "cpu", "devices": 1, "strategy": "auto", "num_nodes": 1}})
+data = SimpleNamespace(manifest=pd.DataFrame({"sample_id": ["a"]}), cache=SimpleNamespace(folder=Path("x/y")))
+folds = [Fold(str(i), tuple("sample" * 20 + str(k) for k in range(500)), (), (str(i),)) for i in range(40)]
+with FoldProgress(40, 0, lambda line: None) as progress:
+    _run_side_by_side(cfg, data, folds, Path(mkdtemp()), 2, progress)
+"""
 
 
 def children(pid: int) -> list[int]:
@@ -28,6 +46,13 @@ def wait_until(what, why: str) -> None:
     while not what():
         assert time.monotonic() < end, why
         time.sleep(0.2)
+
+
+def test_a_failure_ends_the_command_although_many_folds_wait(environment):
+    found = subprocess.run([sys.executable, "-c", MANY], cwd=HOUSE, env=environment, capture_output=True, text=True,
+                           timeout=PATIENCE)  # fmt: skip
+    assert found.returncode == 1
+    assert "fer_lightning.errors.FERError: InstantiationException: Error locating target" in found.stderr
 
 
 @pytest.mark.slow

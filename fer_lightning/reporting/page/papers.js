@@ -29,7 +29,7 @@ function later(title, open, draw) {
 function section(table) {
   const printed = table.sources.join(", ") || "nothing is printed";
   return h("section", {id: table.name, "aria-label": table.title}, h("h2", {}, table.title),
-    h("p", {class: "soft"}, `${table.name}. Printed: ${printed}. To run it: `, h("code", {}, `make reproduce TABLE=${table.name} BUDGET=full`), " (or cpu, night)."),
+    h("p", {class: "soft"}, `${table.name}. Printed: ${printed}. To run it: `, h("code", {}, `make reproduce TABLE=${table.name} BUDGET=full`), table.others && ` (${table.others.replace(/; $/, "")})`, "."),
     table.conventions.map(text => h("p", {}, marked(text))),
     table.budgets.map(budget => block(table, budget)),
     markdown(table.remarks, place), markdown(table.deviations, place));

@@ -12,7 +12,7 @@ from fer_lightning.errors import PoolError
 from fer_lightning.functional.frames import natural_key
 from fer_lightning.reporting.page.curves import short, thinned
 from fer_lightning.reporting.page.pictures import ALL, embed, used
-from fer_lightning.reporting.papers import glance, missing, readme
+from fer_lightning.reporting.papers import glance, missing, readme, wording
 from fer_lightning.reporting.papers.collect import curves_file, file_name, picture_file
 from fer_lightning.reporting.papers.made import runs as how_made
 from fer_lightning.reporting.papers.results import budget_name, read_committed, read_paper
@@ -96,13 +96,14 @@ def read_table(folder: Path, reasons: Mapping[tuple[str, str], str], places: Map
 
     paper, results, cells = read_paper(folder), readme.read_results(folder), readme.read_cells(folder)
     _check_runs(results, cells)
+    others = wording.budgets_offered(reasons)
     reasons = {key: reason for key, reason in reasons.items() if reason} | missing.read(folder)
-    budgets = []
+    budgets, anywhere = [], wording.at_any_budget(reasons)
     for budget in readme.budgets_of(results) or [""]:
         own = readme.of_budget(results, budget) if budget else results
-        heads, lines = readme.figures(paper, own, budget or "full", reasons)
+        heads, lines = readme.figures(paper, own, budget or "full", reasons if budget else anywhere)
         runs = [facts for facts in cells if budget_name(facts) == budget]
-        block = {"heading": readme.heading(budget) if budget else "", "points": list(_points(paper, own))}
+        block = {"heading": wording.heading(budget, paper) if budget else "", "points": list(_points(paper, own))}
         block |= _beside(heads, lines, how_made(runs)) | {"found": list(_found(paper, own))}
         block |= {"gaps": readme.oracle(own), "against": against_first(folder, runs), "runs": how_made(runs)}
         block |= _of_runs(folder, paper, own, runs, room)
@@ -112,8 +113,9 @@ def read_table(folder: Path, reasons: Mapping[tuple[str, str], str], places: Map
         "name": folder.name,
         "title": glance.name_of(folder),
         "glance": glance.summary(folder),
+        "others": others,
         "sources": list(dict.fromkeys(source for source in paper["source"] if source)),
-        "conventions": list(readme.conventions(paper, results)),
+        "conventions": list(wording.conventions(paper, results)),
         "budgets": budgets,
         "method": METHOD,
         "places": {row: list(place) for row, place in places.items()},
@@ -155,11 +157,11 @@ def _points(paper: pd.DataFrame, results: pd.DataFrame) -> Iterator[dict[str, An
             text = printed.get((metric, row, part))
             if metric in UNCHARTED or (own.empty and text is None):
                 continue
-            ends = own[["value", "low", "high"]].mean().round(6)
+            ends = own[["value", "mean_low", "mean_high"]].mean().round(6)
             yield {
-                "metric": readme.title(metric), "row": row, "part": part,
+                "metric": wording.title(metric), "row": row, "part": part,
                 "paper": None if text is None else float(text),
-                **{name: None if np.isnan(end) else float(end) for name, end in ends.items()},
+                **{name.removeprefix("mean_"): None if np.isnan(end) else float(end) for name, end in ends.items()},
                 "leaky": "oracle_test" in set(own["selection"]),
             }  # fmt: skip
 

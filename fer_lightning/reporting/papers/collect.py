@@ -30,6 +30,7 @@ from fer_lightning.files import write_atomically
 from fer_lightning.reporting.epochs import at_last_epoch, last_epoch
 from fer_lightning.reporting.page.curves import read_folds, thinned
 from fer_lightning.reporting.pool import Pool, read_pool
+from fer_lightning.reporting.scores import distinct
 
 #: Digits of probabilities and values behind the point: what is predicted stands beside them, in words.
 FORMAT = "%.5f"
@@ -157,11 +158,11 @@ def write_facts(file: Path, facts: Mapping[str, Any]) -> None:
 
 
 def _facts(pool: Pool) -> dict[str, Any]:
-    first = pool.folds[0]
+    made = {key: distinct(fold.get(key) for fold in pool.folds) for key in ("device", "threads", "versions")}
     return {
         "model": pool.model, "data": pool.data, "protocol": pool.protocol, "selection": pool.selection,
         "classes": pool.classes, "targets": pool.targets, "samples": len(pool.table), "synthetic": pool.synthetic,
-        "device": first["device"], "threads": first.get("threads"), "versions": first["versions"],
+        **made,
     }  # fmt: skip
 
 
@@ -184,8 +185,10 @@ def _folds(pool: Pool) -> dict[str, list[Any]]:
 def _training_samples(pool: Pool) -> dict[str, int]:
     manifest = pd.read_csv(pool.folder / "manifest.csv", dtype=str, keep_default_na=False)
     if pool.protocol == "holdout" and "split" in manifest:
-        count = int((manifest["split"] == "train").sum())
-        return {fold["fold"]: count for fold in pool.folds}
+        train = manifest["split"] == "train"
+        if pool.validation is not None:  # some data sets have none of their own: it is carved out of train
+            train &= ~manifest["sample_id"].isin(pool.validation["sample_id"])
+        return {fold["fold"]: int(train.sum()) for fold in pool.folds}
     rest = pd.Series(len(manifest), index=[fold["fold"] for fold in pool.folds])
     for held_out in (pool.table, pool.validation):
         if held_out is not None:

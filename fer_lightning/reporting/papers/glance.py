@@ -6,6 +6,7 @@ import pandas as pd
 
 from fer_lightning.files import write_atomically
 from fer_lightning.functional.frames import natural_key
+from fer_lightning.reporting.papers import missing
 from fer_lightning.reporting.papers.readme import (
     BEGIN,
     END,
@@ -13,11 +14,10 @@ from fer_lightning.reporting.papers.readme import (
     budgets_of,
     main_results,
     markdown,
-    number,
     read_results,
-    title,
 )
 from fer_lightning.reporting.papers.results import read_paper
+from fer_lightning.reporting.papers.wording import number, title
 
 INTRODUCTION = f"""# Printed tables, and what comes out here
 
@@ -59,23 +59,32 @@ def summary(table: Path) -> list[str]:
     counted = results.loc[results["seed"] == "", "row"].nunique()
     said = [f"{number} of {len(rows)} ({budget})" for budget, number in with_result.items()]
     trained = not paper["metric"].str.startswith("parameters_").all()
-    said = said or [f"0 of {len(rows)}" if trained else f"{counted} of {len(rows)} (counted)"]
+    said = said or [f"0 of {len(rows)}{_why(table)}" if trained else f"{counted} of {len(rows)} (counted)"]
     gaps = _gaps(paper, results)
     near, far = (gaps[gap(gaps, key=abs)] for gap in (min, max)) if gaps else ("", "")
     return [f"[{table.name}]({table.name})", name_of(table), ", ".join(said), _inside(paper, results), near, far]
 
 
+def _why(table: Path) -> str:
+    """Why a table has no result at all, in brackets."""
+    reasons = dict.fromkeys(reason for reason in missing.read(table).values())
+    return f" ({', '.join(reasons)})" if reasons else ""
+
+
 def _inside(paper: pd.DataFrame, results: pd.DataFrame) -> str:
     """How many printed numbers lie in the interval of ours, of how many that can be compared, by budget."""
+    both = paper["row"] + " " + paper["part"]
+    scaled = both.isin(both[paper["metric"] == "accuracy_one_vs_rest"])
+    printed = paper[~(scaled & (paper["metric"] == "accuracy"))]  # each is 1 - 2 / C (1 - the other): one fact, not two
     said = []
     for budget in dict.fromkeys(results.loc[results["low"].notna(), "budget"]):
         within = []
-        for line in paper[paper["printed"] != ""].itertuples():
+        for line in printed[printed["printed"] != ""].itertuples():
             own = main_results(results[results["budget"] == budget], line.row, line.part)
-            ends = own.loc[own["metric"] == line.metric, ["low", "high"]].mean()
-            if ends.notna().all():
-                within.append(ends["low"] <= float(line.printed) <= ends["high"])
-        said.append(f"{sum(within)} of {len(within)} ({budget})")
+            ends = own.loc[own["metric"] == line.metric, ["mean_low", "mean_high"]]
+            if len(ends) and ends.notna().all(axis=None):
+                within.append(ends["mean_low"].iloc[0] <= float(line.printed) <= ends["mean_high"].iloc[0])
+        said += [f"{sum(within)} of {len(within)} ({budget})"] if within else []
     return ", ".join(said)
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from fer_lightning.files import write_atomically
 from fer_lightning.functional.frames import natural_key
-from fer_lightning.reporting.papers import readme
+from fer_lightning.reporting.papers import readme, wording
 from fer_lightning.reporting.papers.results import read_paper
 
 #: What is shown, each in a table of its own: what a machine without a GPU gives.
@@ -48,12 +48,13 @@ def _lines(table: Path, budget: str) -> Iterator[list[str]]:
             continue
         said = paper.loc[(paper["row"] == row) & (paper["part"] == "all") & (paper["metric"] == metric), "printed"]
         text = next(iter(said), "")
-        yield [f"[{table.name}](experiments/{table.name})", row, readme.title(metric), text, readme.ours(lines, metric),
-               readme.difference(lines, metric, text) if text else "", _honest(own, row, metric)]  # fmt: skip
+        gap = readme.difference(lines, metric, text) if text else ""
+        yield [f"[{table.name}](experiments/{table.name})", row, wording.title(metric), text,
+               readme.ours(lines, metric), gap, _honest(own, row, metric)]  # fmt: skip
 
 
 def _honest(results: pd.DataFrame, row: str, metric: str) -> str:
     own = results[(results["row"] == row) & (results["metric"] == metric)]
     if "oracle_test" not in set(own["selection"]):
         return ""
-    return readme.number(metric, own.loc[own["selection"] == "last", "value"].mean())
+    return wording.number(metric, own.loc[own["selection"] == "last", "value"].mean())

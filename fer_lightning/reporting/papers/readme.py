@@ -14,43 +14,25 @@ from fer_lightning.files import write_atomically
 from fer_lightning.reporting.papers import missing
 from fer_lightning.reporting.papers.made import runs
 from fer_lightning.reporting.papers.results import budget_name, read_facts, read_paper
+from fer_lightning.reporting.papers.wording import (
+    BUDGETS,
+    at_any_budget,
+    budgets_offered,
+    conventions,
+    heading,
+    is_of_paper,
+    number,
+    title,
+)
 from fer_lightning.reporting.tables import DAGGER
 
 BEGIN, END = "<!-- generated -->", "<!-- end -->"
-TITLES = {
-    "accuracy_one_vs_rest": "accuracy, one vs rest", "uf1": "UF1", "uar": "UAR", "train_accuracy": "training accuracy",
-    "seconds_per_fold": "seconds a fold", "samples_per_second": "samples a second",
-    "accuracy_three_sets": "mean accuracy of three sets", "parameters_total": "parameters, total",
-    "parameters_train": "parameters, train", "ccc": "CCC", "accuracy_deduplicated": "accuracy without duplicates",
-}  # fmt: skip
 #: Names of the columns, and the texts of each line.
 Grid = tuple[list[str], list[list[str]]]
 #: No run here is of three data sets.
 PRINTED_ONLY = ("accuracy_three_sets",)
 #: Figures that a paper may not print and that say more than those it does.
 ALWAYS = ("accuracy", "uf1", "uar", "accuracy_deduplicated")
-ONE_VS_REST = (
-    'This paper\'s "accuracy" is the mean one-vs-rest accuracy 1 - (2/3)(1 - h), and its "F1" is the hit rate h, which '
-    "others call accuracy: every pair it prints agrees. Here the first is *accuracy, one vs rest*, the second "
-    "*accuracy*; never compare the one with the other. It prints no macro-F1; UF1 and UAR are ours alone."
-)
-DEDUPLICATED = (
-    "*accuracy without duplicates* leaves out the test pictures that are, pixel for pixel, in Training too "
-    "([their list](../fer2013-duplicates.csv)); {left} are left."
-)
-CONVENTION = (
-    "*Ours* is the mean over the seeds; in brackets the 95 % interval for the choice of test samples (the mean of the "
-    "seeds' intervals: bootstrap over people where they are known, else Wilson for accuracy and bootstrap over "
-    "samples), then, with several seeds, the least and the greatest. *Difference* is ours less the paper's; **in**: "
-    "the printed number lies in that interval, out: it does not."
-)
-ORACLE = f"{DAGGER} Scored at the epoch that is best on the test samples (oracle_test): a leak, for comparison only."
-BUDGETS = {
-    "full": "Budget full: the paper's settings",
-    "night": "Budget night: what two CPU cores can do overnight, not the paper's settings",
-    "cpu": "Budget cpu: what two CPU cores can do, not the paper's settings",
-    "smoke": "Budget smoke: generated data, says nothing about faces",
-}
 
 
 def write_readme(table: Path, reasons: Mapping[tuple[str, str], str]) -> Path:
@@ -83,15 +65,16 @@ def generated(table: Path, reasons: Mapping[tuple[str, str], str]) -> Iterator[s
     from fer_lightning.reporting.papers.against import METHOD, against_first  # scipy.stats takes a second
 
     paper, results, cells = read_paper(table), read_results(table), read_cells(table)
+    others = budgets_offered(reasons)
     reasons = {key: reason for key, reason in reasons.items() if reason} | missing.read(table)
     sources = ", ".join(dict.fromkeys(source for source in paper["source"] if source)) or "nothing is printed"
     yield f"Printed: {sources} ([paper.csv](paper.csv)). Ours: [results.csv](results.csv)."
-    yield f"\n```sh\nmake reproduce TABLE={table.name} BUDGET=full    # or cpu, night; SEEDS=0,1,2\n```\n"
+    yield f"\n```sh\nmake reproduce TABLE={table.name} BUDGET=full    # {others}SEEDS=0,1,2\n```\n"
     for sentence in conventions(paper, results):
         yield from (sentence, "")
     budgets = budgets_of(results)
     for budget in budgets:
-        yield f"### {heading(budget)}\n"
+        yield f"### {heading(budget, paper)}\n"
         own = of_budget(results, budget)
         yield from markdown(*figures(paper, own, budget, reasons))
         heads, lines = oracle(own)
@@ -101,21 +84,8 @@ def generated(table: Path, reasons: Mapping[tuple[str, str], str]) -> Iterator[s
         yield from [METHOD, "", *markdown(heads, lines)] if lines else ()
         yield from markdown(*runs(ran))
     if not budgets:
-        yield from markdown(*figures(paper, results, "full", reasons))
+        yield from markdown(*figures(paper, results, "full", at_any_budget(reasons)))
     yield from notes(paper)
-
-
-def conventions(paper: pd.DataFrame, results: pd.DataFrame) -> Iterator[str]:
-    """What a reader of the numbers must know."""
-    if "accuracy_one_vs_rest" in set(paper["metric"]):
-        yield ONE_VS_REST
-    left = results.loc[results["metric"] == "accuracy_deduplicated", "n"].unique()
-    if len(left):
-        yield DEDUPLICATED.format(left=", ".join(left))
-    if (results["seed"] != "").any():
-        yield CONVENTION
-    if "oracle_test" in set(results["selection"]):
-        yield ORACLE
 
 
 def budgets_of(results: pd.DataFrame) -> list[str]:
@@ -124,22 +94,24 @@ def budgets_of(results: pd.DataFrame) -> list[str]:
     return sorted(found, key=lambda budget: (list(BUDGETS).index(budget.partition(",")[0]), budget))
 
 
-def heading(budget: str) -> str:
-    """What is said above the results at a budget."""
-    name, _, data = budget.partition(", ")
-    return f"{BUDGETS[name]}{f' ({data})' if data else ''}"
-
-
 def of_budget(results: pd.DataFrame, budget: str) -> pd.DataFrame:
     """Results at a budget, and what is counted, which depends on none."""
     return results[(results["budget"] == budget) | (results["seed"] == "")]
 
 
 def read_results(table: Path) -> pd.DataFrame:
-    """``results.csv`` with numbers as numbers; text columns have "" where nothing stands."""
-    numbers = ["value", "low", "high"]
+    """``results.csv`` with numbers as numbers; text columns have "" where nothing stands.
+
+    The lines of the mean over seeds become columns of the lines of each seed: mean_low and mean_high, the interval of
+    that mean (of a single seed its own).
+    """
+    numbers, keys = ["value", "low", "high"], ["row", "budget", "selection", "part", "metric"]
     results = pd.read_csv(table / "results.csv", dtype=str, keep_default_na=False)
-    return results.assign(**{name: pd.to_numeric(results[name]) for name in numbers})
+    results = results.assign(**{name: pd.to_numeric(results[name]) for name in numbers})
+    of_mean = results["seed"].str.contains(" ")
+    ends = results.loc[of_mean, [*keys, "low", "high"]].rename(columns={"low": "mean_low", "high": "mean_high"})
+    results = results[~of_mean].merge(ends, on=keys, how="left", validate="many_to_one")
+    return results.fillna({"mean_low": results["low"], "mean_high": results["high"]})
 
 
 def read_cells(table: Path) -> list[dict[str, Any]]:
@@ -151,8 +123,9 @@ def read_cells(table: Path) -> list[dict[str, Any]]:
 
 def figures(paper: pd.DataFrame, results: pd.DataFrame, budget: str, reasons: Mapping[tuple[str, str], str]) -> Grid:
     """One line for each row and part: printed, ours and difference of each metric, then what is not printed."""
-    printed = list(dict.fromkeys(paper["metric"]))
-    extra = [name for name in ALWAYS if name not in printed and name in set(results["metric"])]
+    metrics = list(dict.fromkeys([*paper["metric"], *ALWAYS]))
+    printed = list(dict.fromkeys(paper["metric"])) if is_of_paper(paper) else []
+    extra = [name for name in metrics if name not in printed and name in set(results["metric"])]
     several = paper["part"].nunique() > 1
     heads = ["row", *(["part"] if several else []), "n"]
     heads += [head for name in printed for head in (f"{title(name)}: paper", "ours", "difference")]
@@ -165,7 +138,7 @@ def figures(paper: pd.DataFrame, results: pd.DataFrame, budget: str, reasons: Ma
         cells = [row, *([part] if several else []), _one(own["n"])]
         for name in printed:
             cells += _compared(own, name, texts.get(name), absent)
-        lines.append([*cells, *(ours(own, name) for name in extra)])
+        lines.append([*cells, *(ours(own, name) or ("" if printed else absent) for name in extra)])
     return [*heads, *(f"{title(name)} (ours)" for name in extra)], lines
 
 
@@ -192,8 +165,8 @@ def ours(own: pd.DataFrame, metric: str) -> str:
         return ""
     found = number(metric, lines["value"].mean())
     inside = []
-    if lines["low"].notna().any():
-        inside.append(f"{lines['low'].mean():.3f} to {lines['high'].mean():.3f}")
+    if lines["mean_low"].notna().any():
+        inside.append(f"{lines['mean_low'].iloc[0]:.3f} to {lines['mean_high'].iloc[0]:.3f}")
     if lines["seed"].nunique() > 1:
         inside.append(f"{lines['seed'].nunique()} seeds {number(metric, lines['value'].min())} to "
                       f"{number(metric, lines['value'].max())}")  # fmt: skip
@@ -205,23 +178,12 @@ def difference(own: pd.DataFrame, metric: str, printed: str) -> str:
     """Ours less the paper's, and whether the paper's lies in our interval."""
     lines = own[own["metric"] == metric]
     gap = lines["value"].mean() - float(printed)
-    sign = "" if gap < 0 or number(metric, gap) == number(metric, 0) else "+"
-    if lines["low"].isna().any():
+    gap = 0.0 if float(number(metric, gap).replace(",", "")) == 0 else gap  # never -0.0000
+    sign = "+" if gap > 0 else ""
+    if lines["mean_low"].isna().any():
         return f"{sign}{number(metric, gap)}"
-    within = lines["low"].mean() <= float(printed) <= lines["high"].mean()
+    within = lines["mean_low"].iloc[0] <= float(printed) <= lines["mean_high"].iloc[0]
     return f"{sign}{number(metric, gap)}, {'**in**' if within else 'out'}"
-
-
-def title(metric: str) -> str:
-    """The name of a metric for people."""
-    return TITLES.get(metric, metric.replace("_", " "))
-
-
-def number(metric: str, value: float) -> str:
-    """Four decimals of a score, three digits of a time, all of a count."""
-    if metric.startswith("parameters_"):
-        return f"{value:,.0f}"
-    return f"{value:.4f}" if metric not in ("seconds_per_fold", "samples_per_second", "hours") else f"{value:.3g}"
 
 
 def oracle(results: pd.DataFrame) -> Grid:

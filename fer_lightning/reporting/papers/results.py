@@ -15,6 +15,7 @@ from fer_lightning.files import write_atomically
 from fer_lightning.functional.stats import wilson
 from fer_lightning.reporting.agreement import names as value_names
 from fer_lightning.reporting.papers.collect import AGAIN, file_name, read_table
+from fer_lightning.reporting.papers.seeds import mean_figures
 from fer_lightning.reporting.pool import Pool, probability_columns, value_columns
 from fer_lightning.reporting.scores import SCORES, score
 
@@ -28,6 +29,8 @@ DUPLICATES = "fer2013-duplicates.csv"
 def write_results(table: Path) -> pd.DataFrame:
     """Rebuild ``<table>/results.csv`` from ``<table>/predictions``; the same files give the same bytes.
 
+    A line is a figure of one seed. Of a row with several there are lines of their mean too, whose seed reads ``0 1 2``.
+
     Args:
         table: ``experiments/<table>``; its ``paper.csv`` gives the order of the rows.
 
@@ -35,18 +38,28 @@ def write_results(table: Path) -> pd.DataFrame:
         PoolError: a committed file is missing, broken, or contradicts another.
     """
     paper = read_paper(table)
-    lines = [line for file in sorted((table / "predictions").glob("*.json")) for line in _of_file(file)]
+    rows: dict[tuple[str, str], list[tuple[Path, dict[str, Any]]]] = {}
+    for file in sorted((table / "predictions").glob("*.json")):
+        facts = read_facts(file)
+        rows.setdefault((facts["row"], budget_name(facts)), []).append((file, facts))
+    lines = [line for files in rows.values() for line in _of_row(files)]
     results = pd.DataFrame(lines, columns=COLUMNS)
     order = {row: place for place, row in enumerate(dict.fromkeys(paper["row"]))}
     stray = sorted(set(results["row"]) - set(order))
     if stray:
         raise PoolError(f"{table / 'predictions'} has results of rows that paper.csv does not name: {stray}")
+    places = {"row": lambda column: column.map(order), "seed": lambda column: column.map(_place)}
     results = results.sort_values(
-        ["row", "budget", "seed"], key=lambda column: column.map(order) if column.name == "row" else column,
-        kind="stable", ignore_index=True,
+        ["row", "budget", "seed"], key=lambda column: places.get(column.name, lambda same: same)(column), kind="stable",
+        ignore_index=True,
     )  # fmt: skip
     write_atomically(table / "results.csv", results.to_csv(index=False, lineterminator="\n"))
     return results
+
+
+def _place(seed: int | str) -> float:
+    """Seeds in their order, and their mean behind them."""
+    return seed if isinstance(seed, int) else float("inf")
 
 
 def read_paper(table: Path) -> pd.DataFrame:
@@ -54,24 +67,33 @@ def read_paper(table: Path) -> pd.DataFrame:
     return pd.read_csv(table / "paper.csv", dtype=str, keep_default_na=False)
 
 
-def _of_file(file: Path) -> Iterator[dict[str, Any]]:
-    facts = read_facts(file)
-    blank = dict.fromkeys(COLUMNS, "") | {"row": facts["row"], "part": "all"}
-    if "parameters_total" in facts:
-        for metric in ("parameters_train", "parameters_total"):
-            yield blank | {"metric": metric, "value": facts[metric]}
-        return
-    blank |= {
-        "seed": facts["seed"], "budget": budget_name(facts),
-        "data": facts["data"], "selection": facts["selection"], "epochs": most(facts["folds"]["epochs"]),
-        "seconds": round(sum(facts["folds"]["seconds"]), 1), "device": text(facts["device"]), "run": facts["run"],
-        "commit": text([version["commit"] for version in listed(facts["versions"])]),
-    }  # fmt: skip
-    left_out = read_duplicates(file.parent.parent.parent) if of_fer2013(facts) else frozenset()
-    for pool in read_committed(file, facts):
-        for line in figures(pool, left_out):
-            yield blank | {"selection": pool.selection} | line
-    yield from (blank | line for line in _of_training(facts["folds"]))
+def _of_row(files: list[tuple[Path, dict[str, Any]]]) -> Iterator[dict[str, Any]]:
+    """The lines of a row at one budget: of each seed, and of several seeds their mean."""
+    by_rule: dict[str, list[tuple[Pool, list[dict[str, Any]]]]] = {}
+    left_out = frozenset()
+    for file, facts in files:
+        blank = dict.fromkeys(COLUMNS, "") | {"row": facts["row"], "part": "all"}
+        if "parameters_total" in facts:
+            for metric in ("parameters_train", "parameters_total"):
+                yield blank | {"metric": metric, "value": facts[metric]}
+            continue
+        blank |= {"budget": budget_name(facts), "data": facts["data"], "selection": facts["selection"]}
+        of_seed = blank | {
+            "seed": facts["seed"], "epochs": most(facts["folds"]["epochs"]),
+            "seconds": round(sum(facts["folds"]["seconds"]), 1), "device": text(facts["device"]), "run": facts["run"],
+            "commit": text([version["commit"] for version in listed(facts["versions"])]),
+        }  # fmt: skip
+        left_out = read_duplicates(file.parent.parent.parent) if of_fer2013(facts) else frozenset()
+        for pool in read_committed(file, facts):
+            lines = list(figures(pool, left_out))
+            by_rule.setdefault(pool.selection, []).append((pool, lines))
+            yield from (of_seed | {"selection": pool.selection} | line for line in lines)
+        yield from (of_seed | line for line in _of_training(facts["folds"]))
+    for rule, seeds in by_rule.items():
+        if len(seeds) > 1:
+            numbers = " ".join(str(seed) for seed in sorted(pool.seed for pool, _ in seeds))
+            found = mean_figures([pool for pool, _ in seeds], [line for _, own in seeds for line in own], left_out)
+            yield from (blank | {"seed": numbers, "selection": rule} | line for line in found)
 
 
 def read_facts(file: Path) -> dict[str, Any]:
@@ -88,7 +110,8 @@ def read_facts(file: Path) -> dict[str, Any]:
 
 def budget_name(facts: dict[str, Any]) -> str:
     """The budget, with the other data set that was asked for: results of both never stand in one table."""
-    return f"{facts['budget']}, data={facts['asked']}" if facts["asked"] else facts["budget"]
+    budget, asked = facts.get("budget", ""), facts.get("asked", "")
+    return f"{budget}, data={asked}" if asked else budget
 
 
 def read_committed(file: Path, facts: dict[str, Any]) -> list[Pool]:
@@ -158,8 +181,8 @@ def _of_block(block: dict[str, Any], part: str, pool: Pool) -> Iterator[dict[str
         low, high = ends or (np.nan, np.nan)
         yield line(metric, block[metric], low, high)
     if "per_class" in block:
-        precision = [each["precision"] for each in block["per_class"].values()]
-        yield line("macro_precision", sum(precision) / len(precision), np.nan, np.nan)
+        found = [each["precision"] for each in block["per_class"].values() if each["support"]]
+        yield line("macro_precision", sum(found) / len(found), np.nan, np.nan)
 
 
 def _line(part: str, metric: str, value: float, low: float, high: float, n: int) -> dict[str, Any]:
