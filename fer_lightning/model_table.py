@@ -17,7 +17,8 @@ from torch.nn import functional as F
 from fer_lightning.compose import CONF, options
 from fer_lightning.files import write_atomically
 from fer_lightning.models.counting import layers, total_parameters, train_parameters
-from fer_lightning.network import build_network, example_shape
+from fer_lightning.network import example_shape
+from fer_lightning.protocols.build import build_net
 from fer_lightning.resolvers import register
 
 BATCH = 16
@@ -33,7 +34,8 @@ Written by `python -m fer_lightning.models --markdown`; `python -m fer_lightning
 *Train* are the parameters an optimizer may change, *total* adds the running statistics of batch norms, *printed* is the
 total in the paper, where it has one. GMAC: billions of multiplications with their additions in convolutions, dense
 layers and attention, for one sample of the size *input* (channels x height x width). Networks for flow have 3 classes
-here, the others 7. *Paper* is that of the network; the settings are those of `conf/model/<model>.yaml`.
+here, the others 7, or the 2 values of valence and arousal (`_va`), or both (`_joint`). *Paper* is that of the network;
+the settings are those of `conf/model/<model>.yaml`.
 """
 
 
@@ -67,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def load(name: str) -> DictConfig:
-    """One model YAML with the channels and the number of classes of the data it is made for."""
+    """One model YAML with its task, and the channels and the number of classes of the data it is made for."""
     register()
     cfg = OmegaConf.load(CONF / "model" / f"{name}.yaml")
     paper = cfg.get("paper", {})
@@ -75,6 +77,8 @@ def load(name: str) -> DictConfig:
     channels = next(filter(None, [cfg.needs.get("channels"), *channels]), ["gray"])
     classes = list(range(3 if cfg.needs.kind == "flow" else 7))
     cfg.data = {"channels": channels, "classes": classes, "targets": ["valence", "arousal"]}
+    chosen = [entry["override /task"] for entry in cfg.get("defaults", []) if "override /task" in entry]
+    cfg.task = OmegaConf.load(CONF / "task" / f"{(chosen or ['classification'])[0]}.yaml")
     return cfg
 
 
@@ -96,7 +100,7 @@ def table(measure: bool) -> list[list[str]]:
         cfg = load(name)
         shape = example_shape(cfg)
         with torch.device("meta"):
-            net = build_network(cfg)
+            net = build_net(cfg)
             macs = sum(layer.macs for layer in layers(net, torch.zeros(1, *shape)))
         printed = f"{PRINTED[name]:,}" if name in PRINTED else ""
         counts = [f"{train_parameters(net):,}", f"{total_parameters(net):,}", printed]
@@ -124,7 +128,7 @@ def print_layers(name: str) -> None:
     cfg = load(name)
     shape = example_shape(cfg)
     with torch.device("meta"):
-        net = build_network(cfg)
+        net = build_net(cfg)
         rows = layers(net, torch.zeros(1, *shape))
     lines = [["layer", "output", "parameters", "MAC", "kind"]]
     lines += [
@@ -142,7 +146,7 @@ def samples_per_second(cfg: DictConfig, seconds: float = 1.0) -> tuple[float, fl
     """Training (forward, backward, a step of SGD) and inference, each at least `seconds` long."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with device:
-        net, x = build_network(cfg), torch.rand(BATCH, *example_shape(cfg))
+        net, x = build_net(cfg), torch.rand(BATCH, *example_shape(cfg))
         labels = torch.zeros(BATCH, dtype=torch.long)
     optimizer = torch.optim.SGD(net.parameters(), lr=1e-6)
 

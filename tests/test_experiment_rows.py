@@ -163,6 +163,7 @@ def micro_expression_networks() -> set[str]:
         ("camnet-t6-3-adadelta", {"optimizer.lr": 1.0, "optimizer.weight_decay": 1e-4, "data.batch_size": 32}),
         ("camnet-t6-3-sgd", {"optimizer.lr": 0.01, "optimizer.momentum": 0.9, "trainer.max_epochs": 50}),
         ("camnet-t6-5-seresnext101", {"optimizer.lr": 1e-4, "data.batch_size": 48, "trainer.max_epochs": 43}),
+        ("camnet-t6-5-bam-resnet50-tta", {"optimizer.lr": 1e-4, "optimizer.weight_decay": 1e-4}),
         ("camnet-t6-6-vgg19", {"parts.freeze": ["features"], "model.pretrained": True}),
         ("separable-ckplus-arch2", {"optimizer.lr": 0.01, "data.batch_size": 10, "protocol.selection": "inner_val"}),
         ("vggspinal-t4-adam-step", {"optimizer.lr": 0.01, "data.batch_size": 64, "trainer.max_epochs": 200}),
@@ -214,6 +215,8 @@ def check(name: str, budget: str) -> None:
     assert f"{cfg.table}-{cfg.row}" == name
     assert "smoke" in cfg.budget, "every row is tried out"
     assert set(cfg.budget) <= {"night", "cpu", "smoke"}
+    if cfg.protocol.selection == "inner_val":
+        assert cfg.protocol.metric.removeprefix("val_") in ROWS[name].metrics, "chosen by what is compared"
     while cfg is not None and not cfg.ensemble:
         check_options(cfg)
         assert budget != "smoke" or not ROWS[name].trained or (cfg.tiny and cfg.trainer.max_epochs in (1, 3))

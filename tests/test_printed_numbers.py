@@ -1,5 +1,7 @@
 """Every number in experiments/<table>/paper.csv stands in the reference texts, and none of their tables is left out.
 
+What no run here computes (losses, epochs at which a training stopped, times over several sets) stands in the notes.
+
 The reference texts lie beside the real data (FER_RAW); without them, test_experiment_rows.py checks what follows from
 the numbers themselves.
 """
@@ -11,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_experiment_rows import NUMERALS, PRINTED
+from tests.test_experiment_rows import NUMERALS, PRINTED, TABLES, composed
 
 Key = tuple[str, str, str, str]
+#: No part of a name, such as FER2013.
+NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?")
 PARTS = {"combined": "all", "CASME II": "casme2", "SAMM": "samm", "SMIC": "smic"}
 WASPP = {"original": "original"} | {f"{kind}-Net": kind.lower() for kind in ("DSPP", "WSPP", "DASPP", "WASPP")}
 COMPARED = WASPP | {
@@ -25,7 +29,8 @@ CAMNET = {
     "CBAM_ResNet50": "cbam-resnet50", "SeResNeXt101": "seresnext101", "BAM_ResNet50": "bam-resnet50",
     "DenseNet121": "densenet121", "ensemble": "ensemble", "VGG16": "vgg16", "VGG19": "vgg19",
     "BAM (ResNet50)": "bam-resnet50", "CBAM (ResNet50)": "cbam-resnet50", "ResNet50": "resnet50",
-    "SeResNet50": "seresnet50", "CAMNet + ensemble": "ensemble",
+    "SeResNet50": "seresnet50", "CAMNet + ensemble": "ensemble", "BAM": "bam-resnet50",
+    "CBAM": "cbam-resnet50",
 }  # fmt: skip
 SPINAL = {
     "ViT-L/32(21k)": "vit-l32", "ViT-L/32(21k)-SpinalNet": "vit-l32-spinalnet", "EfficientNetV2-S": "efficientnetv2-s",
@@ -113,6 +118,9 @@ def camnet(text: str) -> Iterator[tuple[Key, str]]:
     training, validation = re.search(r"Chapter 4, .*: baseline ([\d.]+) / ([\d.]+);", text).groups()
     yield ("camnet-ch4", "baseline", "all", "train_accuracy"), share(training)
     yield ("camnet-ch4", "baseline", "all", "accuracy"), share(validation)
+    for name in ("VGG19", "ResNet50"):
+        training = re.search(rf" {name} ([\d.]+) / ", " ".join(text.split()))[1]
+        yield ("camnet-t6-6", CAMNET[name], "all", "train_accuracy"), share(training)
     for optimizer, _, _, accuracy in find(text, "Table 6.3,")[1:]:
         yield ("camnet-t6-3", optimizer.lower(), "all", "accuracy"), share(accuracy)
     sentence = re.search(r"Table 6\.4, no pretrained weights: (.*)\.\n", text)[1]
@@ -147,6 +155,43 @@ def separable(text: str) -> Iterator[tuple[Key, str]]:
     yield ("separable-ckplus", "arch1", "all", "hours"), shortest
 
 
+def camnet_remarks(text: str) -> Iterator[tuple[Key, str]]:
+    flat = " ".join(text.split())
+    training, validation = re.search(r"ResNet50 [\d./ ]+\(the compared paper: ([\d.]+) / ([\d.]+)\)", flat).groups()
+    yield ("camnet-t6-6", "resnet50", "all", "train_accuracy"), training
+    yield ("camnet-t6-6", "resnet50", "all", "accuracy"), validation
+    for item in re.search(r"Contradictions inside the thesis: (.*?); the best", flat)[1].split("; "):
+        name, training, places = re.fullmatch(r"(\w+)( training)? (.*)", item).groups()
+        for table in ("camnet-t6-5", "camnet-t6-6"):
+            key = table, CAMNET[name], "all", "train_accuracy" if training else "accuracy"
+            for number in NUMBER.findall(re.sub(r"\(.*?\)", "", places)) if key in PRINTED else ():
+                if Decimal(share(number)) != Decimal(PRINTED[key]):
+                    yield key, number
+
+
+def separable_remarks(text: str) -> Iterator[tuple[Key, str]]:
+    for data, _, _, training, testing, stopped in find(text, "ARCH-1 in detail:")[1:]:
+        key = f"separable-{data.lower().replace('+', 'plus')}", "arch1", "all"
+        yield (*key, "train_accuracy"), training
+        for number in [testing, *NUMBER.findall(stopped)]:
+            yield (*key, "accuracy"), number
+    for name, _, hours, train, _ in find(text, "(The losses are printed")[1:]:
+        key = "separable-fer2013", name.lower().replace("-", ""), "all"
+        for number in NUMBER.findall(hours):
+            yield (*key, "accuracy_three_sets"), number
+        for number in re.findall(r"\(sic, ([\d,]+)\)", train):
+            yield (*key, "parameters_train"), plain(number)
+    flat = " ".join(text.split())
+    for number in re.search(r"total training time over (\d+) h for the 12 runs, mean ([\d.]+) h", flat).groups():
+        yield ("separable-fer2013", "arch2", "all", "accuracy_three_sets"), number
+    lowest = re.search(r'range on FER2013 "([\d.]+) - ', flat)[1]
+    yield ("separable-fer2013", "arch4", "all", "accuracy"), share(lowest)
+    yield ("separable-ckplus", "arch1", "all", "hours"), re.search(r"h = ([\d.]+) min \(ARCH-1, CK\+\)", flat)[1]
+    least = re.search(r"CK\+ and IMED > (\d+) % for all", flat)[1]
+    for data in ("ckplus", "imed"):
+        yield from (((f"separable-{data}", f"arch{number}", "all", "accuracy"), least) for number in (2, 3, 4))
+
+
 def vggspinal(text: str) -> Iterator[tuple[Key, str]]:
     for _, method, accuracy in find(text, "Table 14, FER2013 test accuracy:")[1:]:
         if method not in CITED:
@@ -156,6 +201,14 @@ def vggspinal(text: str) -> Iterator[tuple[Key, str]]:
         yield ("vggspinal-t14", row, "all", "accuracy"), share(accuracy)
         figures = {"macro_precision": precision, "uar": recall, "uf1": f1}
         yield from ((("vggspinal-t14", row, "all", metric), value) for metric, value in figures.items())
+
+
+def vggspinal_remarks(text: str) -> Iterator[tuple[Key, str]]:
+    between = re.search(r"Training accuracy of EfficientNetV2 and ViT reaches (.*)\.", text)[1]
+    for model, *_, epochs in find(text, "### 8.4")[1:]:
+        key = "vggspinal-t14", SPINAL[plain(model)], "all", "accuracy"
+        both = [epochs, between] if model.startswith(("EfficientNetV2", "ViT")) else [epochs]
+        yield from ((key, number) for cell in both for number in NUMBER.findall(cell))
 
 
 def gesture(text: str) -> Iterator[tuple[Key, str]]:
@@ -181,9 +234,13 @@ def oracle(text: str) -> Iterator[tuple[Key, str]]:
                 yield ("micro-oracle", f"{ORACLE[name]}-oracle", "all", "uf1"), f"0{value}"
 
 
-def test_the_printed_numbers_are_those_of_the_papers(reference):
+def printed_results(reference: Path) -> str:
     text = (reference / "architectures.md").read_text()
-    results = text[text.index("## 8. Printed results") : text.index("## 9. ")]
+    return text[text.index("## 8. Printed results") : text.index("## 9. ")]
+
+
+def test_the_printed_numbers_are_those_of_the_papers(reference):
+    results = printed_results(reference)
     expected: dict[Key, str] = {}
     for source in (waspp, camnet, separable, vggspinal, gesture):
         for key, value in source(results):
@@ -191,3 +248,32 @@ def test_the_printed_numbers_are_those_of_the_papers(reference):
     expected |= dict(oracle((reference / "published-numbers.md").read_text()))
     assert len(expected) > 270
     assert expected == PRINTED
+
+
+def test_the_notes_hold_the_other_printed_numbers(reference):
+    results = printed_results(reference)
+    expected: dict[Key, set[str]] = {}
+    for source in (camnet_remarks, separable_remarks, vggspinal_remarks):
+        for key, number in source(results):
+            expected.setdefault(key, set()).add(number)
+    found = {}
+    for table, lines in TABLES.items():
+        for line in lines if table.startswith(("camnet", "separable", "vggspinal")) else ():
+            note = re.sub(r"(section|Table|chapter) [\d.]+\d|chapter \d", "", line["note"])
+            found[table, line["row"], line["part"], line["metric"]] = set(NUMBER.findall(note))
+    assert {key: numbers for key, numbers in found.items() if numbers} == expected
+
+
+def test_the_settings_in_two_tables_of_the_thesis_are_those_of_its_rows(reference):
+    results = printed_results(reference)
+    said = re.search(r"Table 6\.3, .* \((\d+) epochs, weight decay ([\d.]+), momentum ([\d.]+)\)", results)
+    epochs, decay, momentum = map(float, said.groups())
+    for optimizer, batch, rate, _ in find(results, "Table 6.3,")[1:]:
+        cfg = composed(f"camnet-t6-3-{optimizer.lower()}")
+        assert (cfg.data.batch_size, cfg.optimizer.lr) == (int(batch), float(rate))
+        assert (cfg.trainer.max_epochs, cfg.optimizer.weight_decay) == (epochs, decay)
+        assert cfg.optimizer.get("momentum", momentum) == momentum
+    for name, _, _, epochs, weights in find(results, "Table 6.5,")[1:]:
+        if epochs != "-":
+            cfg = composed(f"camnet-t6-5-{CAMNET[name]}")
+            assert (cfg.trainer.max_epochs, cfg.model.get("pretrained", False)) == (int(epochs), weights == "WPW")

@@ -8,13 +8,14 @@ from torch.nn import functional as F
 from fer_lightning import model_table
 from fer_lightning.compose import options
 from fer_lightning.models.counting import Layer, layers, train_parameters
-from fer_lightning.network import build_network, example_shape
+from fer_lightning.network import example_shape
+from fer_lightning.protocols.build import build_net
 
 
 def meta(name: str) -> tuple[nn.Module, torch.Tensor]:
     with torch.device("meta"):
         cfg = model_table.load(name)
-        return build_network(cfg), torch.zeros(1, *example_shape(cfg))
+        return build_net(cfg), torch.zeros(1, *example_shape(cfg))
 
 
 def test_layers_agree_with_counts_by_hand():
@@ -105,6 +106,15 @@ def test_every_model_has_a_line_and_the_printed_totals_are_ours(table):
     assert papers["alexnet"] == "Krizhevsky 2014, arXiv:1404.5997"
 
 
+def test_networks_are_counted_with_the_outputs_of_their_task(table):
+    titles, *lines = table
+    train = {line[0]: line[titles.index("train")] for line in lines}
+    found = {name: train[name] for name in ("keypoint_ann", "keypoint_ann_va", "keypoint_ann_joint")}
+    assert found == {
+        "keypoint_ann": "114,823", "keypoint_ann_va": "114,498", "keypoint_ann_joint": "114,953",
+    }  # fmt: skip
+
+
 def test_the_written_table_is_of_these_networks(table):
     written = [line.strip("| ").split(" | ") for line in model_table.MARKDOWN.read_text().splitlines() if "|" in line]
     titles, *lines = table
@@ -118,6 +128,8 @@ def test_layers_of_one_model_and_a_wrong_name(capsys):
     out = capsys.readouterr().out
     assert "input 3x28x28" in out
     assert out.splitlines()[-1].split() == ["all", "3", "1,683", "390,000", "STSTNet"]
+    assert model_table.main(["keypoint_ann_joint"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].split()[1:3] == ["9", "114,953"]
     assert model_table.main(["ststnets"]) == 2
     assert "'ststnet'" in capsys.readouterr().err
 

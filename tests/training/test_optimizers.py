@@ -102,6 +102,26 @@ def test_a_plateau_lowers_the_rate():
     assert found == pytest.approx([0.1, 0.1, 0.01, 0.001])
 
 
+@pytest.mark.parametrize("stopped", [1, 2, 3, 5])
+def test_a_plateau_loses_no_step_where_a_training_is_resumed(stopped, tmp_path):
+    options = ["optimizer=sgd", "optimizer.lr=0.1", "scheduler=plateau", "scheduler.scheduler.patience=1"]
+    options += ["scheduler.scheduler.factor=0.5", "+scheduler.scheduler.threshold=0.1"]
+    whole = train(*options, epochs=7)
+    assert len({line["lr"] for line in whole.history}) > 1
+    keeper = ModelCheckpoint(tmp_path, filename="first", every_n_epochs=stopped, save_top_k=-1)
+    train(*options, epochs=7, callbacks=[keeper])
+    again = train(*options, epochs=7, resume=tmp_path / "first.ckpt")
+    assert again.history == whole.history
+    states = [task.trainer.lr_scheduler_configs[0].scheduler.state_dict() for task in (whole, again)]
+    assert states[0] == states[1]
+
+
+@pytest.mark.parametrize("factor", ["0", "-1", ".inf", "fast"])
+def test_a_factor_that_is_no_factor_is_refused(factor):
+    with pytest.raises(ConfigError, match=r"parts\.lr_factor\.2=.*expected a number above 0.*parts\.freeze=\[2\]"):
+        train(f"+parts.lr_factor.2={factor}", "scheduler=cosine")
+
+
 def test_ranger21_shows_its_own_schedule():
     # 16 steps; 2 / (1 - .999) is more than 45 % of them, so 22 % warm up: 3; the last half warms down in 8 + 1 parts,
     # the first of which is taken at step 8, the last of epoch 2

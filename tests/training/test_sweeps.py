@@ -65,6 +65,36 @@ def test_a_sweep_may_be_named_where_nothing_is_run(typed):
     assert choose_grid(typed.split()) == typed.split()
 
 
+@pytest.mark.parametrize("grid", ["protocol=loso_jobs", "protocol=kfold sweep=folds", "protocol=loso sweep=folds"])
+def test_the_number_of_fold_jobs_is_that_of_the_folds_where_it_is_known(grid):
+    number = 10 if "kfold" in grid else None
+    assert params("data=own_images", "model=arch1", *grid.split()) == {"protocol.index": f"range(0,{number})"}
+    assert params("data=casme2", "model=waspp", *grid.split())["protocol.index"] == f"range(0,{number or 26})"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("seed=range(0,0)", "ConfigError: nothing is swept: seed=range(0,0) has no values"),
+        ("data=own_images protocol=loso_jobs", "add protocol.index=range(0,<number of folds>)"),
+        ("data=own_images sweep=[folds,seeds]", "data.expects.groups, which is null for data=own_images"),
+    ],
+)
+def test_a_grid_without_cells_says_so(start, typed, message):
+    done = start("model=arch1", *typed.split(), "-m")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert message in done.stderr
+
+
+@pytest.mark.slow
+def test_fold_jobs_that_are_counted_on_the_command_line_are_run(start):
+    done = start("model=arch1", "data=own_images", "protocol=loso_jobs", "protocol.index=range(0,2)", "-m")
+    assert "Traceback" not in done.stderr
+    assert "Sweep of 1 cells: 0 are there already, 0 are refused, 1 to run in 2 jobs." in done.stderr
+
+
 #: Two cells that are scored and two that are refused: ranger21 brings its own scheduler.
 GRID = [
     *SMALL, "protocol=kfold", "protocol.folds.k=2", "protocol.selection=inner_val", "protocol.inner_val=0.3", "-m",
