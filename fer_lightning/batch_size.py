@@ -11,18 +11,16 @@ import gc
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import Checkpoint
-from torch.utils.data import DataLoader
 
 from fer_lightning.compose import configure
-from fer_lightning.data.datamodule import FERDataModule
 from fer_lightning.errors import ConfigError, FERError
-from fer_lightning.protocols.build import build_augment, build_task, speed_up
-from fer_lightning.run import check_options, plan
+
+if TYPE_CHECKING:  # torch and Lightning take seconds to import: only what needs them imports them, --help does not
+    from fer_lightning.data.datamodule import FERDataModule
 
 
 def largest(fits: Callable[[int], bool], limit: int) -> int:
@@ -39,6 +37,8 @@ def largest(fits: Callable[[int], bool], limit: int) -> int:
 
 def step_fits(take: Callable[[int], None], size: int) -> bool:
     """Whether `take` has memory for a batch of this size."""
+    import torch
+
     try:
         take(size)
     except torch.OutOfMemoryError:
@@ -50,8 +50,22 @@ def step_fits(take: Callable[[int], None], size: int) -> bool:
     return fits
 
 
-def stepper(cfg: DictConfig, data: FERDataModule) -> Callable[[int], None]:
+def build_task(*arguments: Any) -> Any:
+    """The task of a fold, as `protocols.build` makes it."""
+    from fer_lightning.protocols import build
+
+    return build.build_task(*arguments)
+
+
+def stepper(cfg: DictConfig, data: "FERDataModule") -> Callable[[int], None]:
     """What trains the config's network for two steps with a batch of the size it is called with."""
+    import torch
+    from pytorch_lightning.callbacks import Checkpoint
+    from torch.utils.data import DataLoader
+
+    from fer_lightning.protocols.build import build_augment, speed_up
+    from fer_lightning.run import plan
+
     fold = plan(cfg, data.manifest)[0]
     transform = build_augment(cfg, data.recipe).get("transform")
     shape = transform.out_shape(data.recipe.shape) if transform else data.recipe.shape
@@ -88,13 +102,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--limit", type=int, default=65536, help="largest batch to try (default: %(default)s)")
     given = parser.parse_args(arguments)
     try:
+        if given.limit < 1:
+            raise ConfigError(f"--limit {given.limit}: expected a batch of 1 or more samples")
         cfg = configure(given.overrides)
+        import torch
+
+        from fer_lightning.run import check_options
+
         if not torch.cuda.is_available() or cfg.trainer.accelerator == "cpu":
             raise ConfigError(
                 "the largest batch can be found on a GPU only: a CPU that runs out of memory kills programs"
             )
         check_options(cfg)
-        data: FERDataModule = instantiate(cfg.data)
+        data = instantiate(cfg.data)
         if cfg.get("tiny") and not data.synthetic:
             data.tiny(data.root)
         data.build(Path(cfg.paths.cache))

@@ -10,9 +10,11 @@ import argparse
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from fer_lightning.datasets.casme2 import write_tiny
+from fer_lightning.errors import FERError
 
 HERE = Path(__file__).resolve().parent.parent
 #: What the demo changes in the main job: vggm has the same parameters at a hundredth of the cost, and the synthetic
@@ -23,14 +25,22 @@ SMALLER = [
 ]  # fmt: skip
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Write the synthetic raw folder, run the main job on it, say where the results are."""
     parser = argparse.ArgumentParser(prog="python -m fer_lightning.demo", description=__doc__.partition("\n")[0])
     parser.add_argument("--folder", type=Path, default=HERE / "demo-runs", help="where to write (default: demo-runs)")
-    folder = parser.parse_args().folder.resolve()
+    folder = parser.parse_args(arguments).folder.resolve()
     raw = folder / "raw"
-    if not (raw / "casme2").is_dir():
-        write_tiny(raw / "casme2")
+    try:
+        if not (raw / "casme2").is_dir():
+            write_tiny(raw / "casme2")
+    except FERError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        reason = f"{raw} could not be written ({error.strerror or error})"
+        print(f"StorageError: {reason}. Make room, or choose another folder with --folder", file=sys.stderr)
+        return 2
     command = [sys.executable, "train.py", "model=waspp", "data=casme2", *SMALLER, "-m"]
     print(f"FER_RAW={raw} FER_RUNS={folder / 'runs'} python {' '.join(command[1:])}\n", flush=True)
     environment = os.environ | {"FER_RAW": str(raw), "FER_RUNS": str(folder / "runs")}

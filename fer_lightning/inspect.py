@@ -8,17 +8,16 @@ message.
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from hydra.utils import instantiate
 
-from fer_lightning.compose import configure
-from fer_lightning.data.datamodule import FERDataModule
-from fer_lightning.errors import FERError
+from fer_lightning.errors import ConfigError, FERError
 from fer_lightning.files import write_atomically
-from fer_lightning.progress import CacheProgress
-from fer_lightning.reporting import contact
+
+if TYPE_CHECKING:
+    from fer_lightning.data.datamodule import FERDataModule
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,8 +32,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="which samples (default: 0)")
     given = parser.parse_args(arguments)
     try:
+        if given.samples < 1:
+            raise ConfigError(f"--samples {given.samples}: expected 1 or more samples of each class")
+        if given.seed < 0:
+            raise ConfigError(f"--seed {given.seed}: expected 0 or more")
+        # Lightning takes seconds to import; --help and wrong options need it not
+        from hydra.utils import instantiate
+
+        from fer_lightning.compose import configure
+        from fer_lightning.progress import CacheProgress
+
         cfg = configure(given.overrides)
-        data: FERDataModule = instantiate(cfg.data)
+        data = instantiate(cfg.data)
         if cfg.get("tiny") and not data.synthetic:
             data.tiny(data.root)
         data.build()
@@ -51,8 +60,10 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def write_sheets(data: FERDataModule, folder: Path, samples: int, seed: int) -> list[Path]:
+def write_sheets(data: "FERDataModule", folder: Path, samples: int, seed: int) -> list[Path]:
     """Write the PNG and the HTML page of a prepared data set; returns the two files."""
+    from fer_lightning.reporting import contact
+
     rng = np.random.default_rng(seed)
     parts = {name: data.manifest[data.manifest["label"] == name] for name in data.classes} or _quarters(data.manifest)
     classes = {name: _thumbs(data, rows, samples, rng) for name, rows in parts.items()}
@@ -83,8 +94,10 @@ def _quarters(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def _thumbs(
-    data: FERDataModule, rows: pd.DataFrame, samples: int, rng: np.random.Generator
+    data: "FERDataModule", rows: pd.DataFrame, samples: int, rng: np.random.Generator
 ) -> list[tuple[str, str, np.ndarray]]:
+    from fer_lightning.reporting import contact
+
     chosen = rows.iloc[np.sort(rng.permutation(len(rows))[:samples])]
     arrays = data.cache.array[data.cache.numbers(chosen["sample_id"])]
     shown = getattr(data.recipe, "picture", None) or (lambda array: contact.picture(array, data.channels))

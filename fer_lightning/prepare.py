@@ -10,12 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from hydra.utils import instantiate
-
-from fer_lightning.compose import configure
-from fer_lightning.data.datamodule import FERDataModule
-from fer_lightning.errors import FERError
-from fer_lightning.progress import CacheProgress
+from fer_lightning.errors import ConfigError, FERError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,8 +25,16 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     started = time.perf_counter()
     try:
+        if given.workers < 1:
+            raise ConfigError(f"--workers {given.workers}: expected 1 or more processes")
+        # Lightning takes seconds to import; --help and wrong options need it not
+        from hydra.utils import instantiate
+
+        from fer_lightning.compose import configure
+        from fer_lightning.progress import CacheProgress
+
         cfg = configure(given.overrides)
-        data: FERDataModule = instantiate(cfg.data)
+        data = instantiate(cfg.data)
         if cfg.get("tiny") and not data.synthetic:
             data.tiny(data.root)
         manifest = data.build(Path(cfg.paths.cache))

@@ -18,7 +18,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fer_lightning.cells import Cell, share_trainings, with_members
-from fer_lightning.errors import ConfigError, FERError
+from fer_lightning.compose import configure
+from fer_lightning.errors import ConfigError, FERError, StorageError
 from fer_lightning.paper_rows import BUDGETS, EXPERIMENTS, Row, read_rows, why_not
 from fer_lightning.plan_text import counts, name_reasons, print_plan, span, todo_of
 from fer_lightning.reproduction import Plan, count, run_cell
@@ -93,12 +94,14 @@ def _list(tables: list[str], rows: dict[str, Row]) -> None:
 
 def _reproduce(given: argparse.Namespace, tables: list[str], rows: dict[str, Row]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that fold processes end too
+    seeds = _seeds(given.seeds)
+    _check_asked(given, [row for row in rows.values() if row.table in tables])
     runs, experiments = Path(os.environ.get("FER_RUNS", "runs")), EXPERIMENTS
     if given.budget == "smoke":
         runs, experiments = runs / "smoke", _copy_papers(runs / "smoke" / "experiments")
     plan = Plan(rows, given.budget, given.data, runs, given.hours, given.where)
     print(f"planning {sum(row.table in tables for row in rows.values())} rows ...", file=sys.stderr, flush=True)
-    chosen = [plan.cell(name, seed) for seed in _seeds(given.seeds) for name in rows if rows[name].table in tables]
+    chosen = [plan.cell(name, seed) for seed in seeds for name in rows if rows[name].table in tables]
     cells = with_members(chosen)
     share_trainings(cells)
     print_plan(cells, given.budget)
@@ -108,23 +111,45 @@ def _reproduce(given: argparse.Namespace, tables: list[str], rows: dict[str, Row
         _attempt([cell], experiments, cell.state)
     if not given.collect:
         _run(cells, runs, experiments)
-    _note_missing(cells, experiments)
+    _note_missing(cells, experiments, own=not given.where)
     _rebuild(experiments, list(dict.fromkeys(cell.row.table for cell in cells)), rows)
     return _end(cells)
 
 
 def _seeds(text: str) -> list[int]:
     try:
-        return [int(seed) for seed in text.split(",")]
-    except ValueError as error:
-        raise ConfigError(f"--seeds {text}: expected whole numbers with commas between, such as 0,1,2") from error
+        seeds = [int(seed) for seed in text.split(",")]
+    except ValueError:
+        seeds = [-1]
+    if min(seeds) < 0:
+        raise ConfigError(f"--seeds {text}: expected whole numbers from 0 on with commas between, such as 0,1,2")
+    return seeds
+
+
+def _check_asked(given: argparse.Namespace, rows: list[Row]) -> None:
+    """Refuse --data and --where that do not compose at all: that is no fault of a row, and must not be noted as one.
+
+    Raises:
+        ConfigError: what is not there, as `configure` says it.
+    """
+    if given.data:
+        configure([f"data={given.data}"])
+    trained = next((row.name for row in rows if row.trained and not row.members), None)
+    if given.where and trained:
+        configure([f"experiment={trained}", *given.where])
 
 
 def _copy_papers(out: Path) -> Path:
     for file in [*EXPERIMENTS.glob("*/paper.csv"), *EXPERIMENTS.glob("*.csv")]:
         copy = out / file.relative_to(EXPERIMENTS)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, copy)
+        try:
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)
+        except OSError as error:
+            raise StorageError(
+                f"{copy} could not be written ({error.strerror or error}). Make room, or set FER_RUNS to a folder "
+                "that can be written"
+            ) from error
     return out
 
 
@@ -174,14 +199,17 @@ def _collect(cell: Cell, experiments: Path) -> None:
         collect(cell.folder, predictions, cell.about(), synthetic=cell.budget == "smoke")
 
 
-def _note_missing(cells: list[Cell], experiments: Path) -> None:
-    """What is not there and why, in words that hold on other machines too."""
+def _note_missing(cells: list[Cell], experiments: Path, own: bool) -> None:
+    """What is not there and why, in words that hold on other machines too.
+
+    What is refused or fails with another --data, or with a --where (not `own`), tells nothing of the row: not noted.
+    """
     from fer_lightning.reporting.papers.missing import note
 
     for table in dict.fromkeys(cell.row.table for cell in cells):
-        own = [cell for cell in cells if cell.row.table == table]
-        reasons = {cell.row.row: _public(cell) for cell in own if not cell.asked}
-        note(experiments / table, own[0].budget, reasons)
+        there = [cell for cell in cells if cell.row.table == table]
+        told = [cell for cell in there if not cell.asked and (own or cell.state not in ("refused", "failed"))]
+        note(experiments / table, there[0].budget, {cell.row.row: _public(cell) for cell in told})
 
 
 def _public(cell: Cell) -> str:

@@ -1,5 +1,7 @@
 """One cell of a table: data, folds, training, pooled scores. Called by `train.py` for each job."""
 
+import hashlib
+import json
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -7,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from filelock import FileLock
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig
@@ -20,15 +21,16 @@ from fer_lightning.errors import ConfigError
 from fer_lightning.files import write_atomically
 from fer_lightning.functional.folds import Fold
 from fer_lightning.progress import CacheProgress
-from fer_lightning.protocols.build import build_augment, build_task, num_outputs, predicted_columns
+from fer_lightning.protocols.build import check_network, check_precision, predicted_columns
 from fer_lightning.protocols.ddp import check_folds, check_processes
 from fer_lightning.protocols.devices import check_gpus
 from fer_lightning.protocols.fold import Listener, is_done
 from fer_lightning.protocols.parallel import run_folds
-from fer_lightning.protocols.selection import RULES
+from fer_lightning.protocols.selection import check_selection
 from fer_lightning.protocols.stopping import check_stopping
 from fer_lightning.recipe import check_recipe
 from fer_lightning.reporting import figures, scores, tables
+from fer_lightning.settings import check_settings
 from fer_lightning.stages import earlier, follow
 from fer_lightning.tasks.continuous import ContinuousLoss
 
@@ -60,13 +62,15 @@ def run(cfg: DictConfig, listen: Listener | None = None, score: bool = True) -> 
     progress = CacheProgress(data.name)
     try:
         data.spot(Path(cfg.paths.cache), max(cfg.protocol.workers, 2), progress)
-        _write_manifest(out, data.manifest, folds, data.synthetic)
+        _write_manifest(out, data.manifest, folds)
         data.prepare(Path(cfg.paths.cache), max(cfg.protocol.workers, 2), progress)
     finally:
         progress.close()
     for remark, number in data.remarks.items():
         print(f"  {number} sample(s): {remark}; {data.cache.folder / 'index.csv'} names them", file=sys.stderr)
-    cfg = begin(cfg, [fold for fold in chosen(cfg, folds) if not is_done(out, fold)], score)
+    todo = [fold for fold in chosen(cfg, folds) if not is_done(out, fold)]
+    _write_facts(out, data, bool(todo))
+    cfg = begin(cfg, todo, score)
     watch = Watch(cfg, out, live=len(folds) == 1 and score)
     run_folds(cfg, data, chosen(cfg, folds), out, lambda line: [hear(line) for hear in (watch.epoch, listen) if hear])
     missing = [fold.name for fold in folds if not is_done(out, fold)]
@@ -99,8 +103,9 @@ def check_options(cfg: DictConfig) -> None:
             f"experiment={cfg.table}-{cfg.row} is an ensemble of {list(cfg.ensemble.members)} and trains nothing: "
             f"python -m fer_lightning.reproduce {cfg.table}"
         )
-    if cfg.protocol.selection not in RULES:
-        raise ConfigError(f"protocol.selection={cfg.protocol.selection!r} is not one of {list(RULES)}")
+    check_settings(cfg)
+    check_selection(cfg)
+    check_precision(cfg)
     kinds = [cfg.needs.kind] if isinstance(cfg.needs.kind, str) else list(cfg.needs.kind or [])
     if kinds and cfg.data.kind not in kinds:
         raise ConfigError(
@@ -179,25 +184,6 @@ def chosen(cfg: DictConfig, folds: list[Fold]) -> list[Fold]:
     return [fold for fold in folds if fold.name in cfg.protocol.only]
 
 
-def check_network(cfg: DictConfig, data: FERDataModule, fold: Fold) -> None:
-    """One forward pass of zeros: a network that cannot read these arrays is refused before training."""
-    task = build_task(cfg, fold, data.manifest).eval()
-    task.configure_model()
-    transform = build_augment(cfg, data.recipe).get("transform")
-    shape = (2, *(transform.out_shape(data.recipe.shape) if transform else data.recipe.shape))
-    try:
-        with torch.inference_mode():
-            found = tuple(task.net(torch.zeros(shape)).shape)
-    except (RuntimeError, ValueError, AssertionError) as error:  # timm asserts the image size
-        raise ConfigError(
-            f"model={cfg.model_name} cannot read data={data.name}, whose samples have the shape (channels first) "
-            f"{shape[1:]}: {error}"
-        ) from error
-    expected = (2, num_outputs(cfg))
-    if found != expected:
-        raise ConfigError(f"model={cfg.model_name} gives {found} for 2 samples, expected {expected} outputs")
-
-
 def _write_tiny(data: FERDataModule) -> None:
     """Write the synthetic raw folder, unless a job that began at the same moment has done it and reads it already."""
     data.root.parent.mkdir(parents=True, exist_ok=True)
@@ -232,7 +218,7 @@ def _holds(file: Path, parts: Iterator[bytes]) -> bool:
         return all(stream.read(len(part)) == part for part in parts) and not stream.read(1)
 
 
-def _write_manifest(out: Path, manifest: pd.DataFrame, folds: list[Fold], synthetic: bool) -> None:
+def _write_manifest(out: Path, manifest: pd.DataFrame, folds: list[Fold]) -> None:
     """Keep the rows and the fold each is tested in; refuse to go on with other data in an old run folder."""
     tested, index = np.full(len(manifest), "", dtype=object), pd.Index(manifest["sample_id"])
     for fold in folds:
@@ -245,4 +231,35 @@ def _write_manifest(out: Path, manifest: pd.DataFrame, folds: list[Fold], synthe
             f"{file} differs from the manifest of the data as it is now: the raw data, or the way it is read, has "
             "changed since this run began. Delete the run folder or choose another run_name."
         )
-    write_atomically(out / "run.json", f'{{"synthetic": {str(synthetic).lower()}}}\n')
+
+
+def _write_facts(out: Path, data: FERDataModule, trains: bool) -> None:
+    """Keep whether the data is synthetic and a hash of its arrays; refuse to train on others in an old run folder.
+
+    The hash is not that of the cache, which changes with the place and the times of the raw files: these may be moved,
+    and the cache be made again, between two goes at a run.
+    """
+    file = out / "run.json"
+    if file.is_file() and not trains:
+        return
+    facts = {"synthetic": data.synthetic, "pixels": pixels(data.cache.array)}
+    try:
+        found = json.loads(file.read_text())
+    except (FileNotFoundError, ValueError):
+        found = {}
+    found = found if isinstance(found, dict) else {}
+    if found.get("pixels", facts["pixels"]) != facts["pixels"]:  # runs of before this was kept do not say
+        raise ConfigError(
+            f"{file}: this run began with other pixels (hash {found['pixels']}) than are read now ({facts['pixels']}): "
+            "raw files, or what makes arrays of them, have changed since, and folds of one run would not be alike. Put "
+            "the old files back, delete the run folder, or choose another run_name."
+        )
+    write_atomically(file, json.dumps(facts) + "\n")
+
+
+def pixels(array: np.ndarray) -> str:
+    """Hash of the arrays of all samples; of more than 256 MiB, of as many samples as that, evenly spaced."""
+    digest = hashlib.sha256(f"{array.shape} {array.dtype}".encode())
+    for row in array[:: max(1, -(-array.nbytes // 2**28))]:
+        digest.update(np.ascontiguousarray(row))
+    return digest.hexdigest()[:16]

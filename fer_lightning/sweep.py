@@ -24,6 +24,8 @@ from omegaconf import DictConfig, open_dict, read_write
 from fer_lightning.errors import ConfigError, FERError, PoolError
 
 MULTIRUN = ("-m", "--multirun")
+#: What the grid of fold jobs (conf/sweep/folds.yaml, conf/protocol/loso_jobs.yaml) is where no config counts the folds.
+UNKNOWN = "range(0,None)"
 
 
 def choose_grid(arguments: list[str]) -> list[str]:
@@ -104,12 +106,13 @@ class Grid(Sweeper):
         """Plan, launch, report.
 
         Raises:
-            SystemExit: 1 when a cell failed, 2 when all were refused, 130 when stopped.
+            SystemExit: 1 when a cell failed, 2 when all were refused or the grid itself is, 130 when stopped.
         """
-        texts = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
-        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        [jobs] = BasicSweeper.split_arguments(parser.parse_overrides(texts), None)
-        cells, todo = self._plan(jobs)
+        try:
+            cells, todo = self._plan(self._jobs(arguments))
+        except FERError as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            sys.exit(2)
         _announce(cells, len(todo))
         self.hydra_context.callbacks.callbacks.append(Progress(len(todo), time.time()))
         results: list[JobReturn] = []
@@ -127,6 +130,30 @@ class Grid(Sweeper):
         if all(cell.state == "refused" for cell in cells):
             sys.exit(2)
         return results
+
+    def _jobs(self, arguments: Sequence[str]) -> Sequence[Sequence[str]]:
+        """The overrides of each job; the command line wins over `params`.
+
+        Raises:
+            ConfigError: one job per fold, and nobody says how many folds there are; or there is no job at all.
+        """
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        typed = {override.key_or_group for override in parser.parse_overrides(list(arguments))}
+        unknown = [key for key, value in self.params.items() if value == UNKNOWN]
+        for key in unknown:
+            if key not in typed:
+                data = next((text for text in arguments if text.startswith("data=")), "this data")
+                raise ConfigError(
+                    f"one job per fold needs their number, data.expects.groups, which is not set for {data}: "
+                    f"add {key}=range(0,<number of folds>)"
+                )
+        params = [f"{key}={value}" for key, value in self.params.items() if key not in unknown]
+        overrides = parser.parse_overrides([*params, *arguments])
+        for override in overrides:
+            if override.is_discrete_sweep() and not list(override.sweep_string_iterator()):
+                raise ConfigError(f"nothing is swept: {override.input_line} has no values")
+        [jobs] = BasicSweeper.split_arguments(overrides, None)
+        return jobs
 
     def _plan(self, jobs: Sequence[Sequence[str]]) -> tuple[list[Cell], list[Sequence[str]]]:
         """The cells in the order of the grid, and the jobs to launch."""

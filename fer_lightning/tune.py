@@ -7,9 +7,11 @@ study has ended.
 import argparse
 import importlib.util
 import json
+import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from fer_lightning.compose import configure, options
-from fer_lightning.errors import ConfigError, FERError
+from fer_lightning.errors import ConfigError, FERError, StorageError
 
 if TYPE_CHECKING:
     from fer_lightning.tuning.study import Plan
@@ -100,7 +102,13 @@ def _plan(asked: argparse.Namespace) -> "Plan":
         ))  # fmt: skip
     name = asked.study or f"{config.data.name}-{config.model_name}-{Path(named[0]).stem}"
     folder = Path(config.paths.runs) / "tune" / name
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"{folder} could not be made ({error.strerror or error}). Make room, or choose another "
+            "folder with paths.runs"
+        ) from error
     return Plan(
         name=name, folder=folder, storage=asked.storage or _database(folder), overrides=overrides,
         of=json.loads(json.dumps(identity(resolved(config)) | {"search space": space})), space=space,
@@ -140,7 +148,8 @@ def _study(plan: "Plan") -> int:
     from fer_lightning.tuning.result import finish, print_trials
     from fer_lightning.tuning.study import ended, open_study, work
 
-    study = open_study(plan)
+    with _storage_errors(plan.storage):
+        study = open_study(plan)
     print(f"Study {plan.name}: {len(ended(study))} of {plan.trials} trials are done; {plan.folder}", file=sys.stderr)
     code = 0
     try:
@@ -195,7 +204,9 @@ def _show(asked: argparse.Namespace) -> int:
     try:
         if asked.storage is None and not (folder / "study.db").is_file():
             raise KeyError(asked.show)
-        study = optuna.load_study(study_name=asked.show, storage=storage(asked.storage or _database(folder)))
+        url = asked.storage or _database(folder)
+        with _storage_errors(url):
+            study = optuna.load_study(study_name=asked.show, storage=storage(url))
     except KeyError as error:
         there = sorted(file.parent.name for file in folder.parent.glob("*/study.db"))
         raise ConfigError(f"{folder}: no study {asked.show}; there are {there}") from error
@@ -203,6 +214,29 @@ def _show(asked: argparse.Namespace) -> int:
     ended_with = folder / "best.json"
     print(f"Ended: {ended_with}" if ended_with.is_file() else "Test scores are computed when the study has ended.")
     return 0
+
+
+@contextmanager
+def _storage_errors(url: str) -> Iterator[None]:
+    """Say of a data base that cannot be opened which one it is, instead of what SQLAlchemy raises.
+
+    Raises:
+        StorageError: no such kind of data base, no driver for it, or it cannot be reached.
+    """
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError, ImportError) as error:
+        raise StorageError(
+            f"{_without_password(url)}: the data base of the study cannot be opened ({str(error).splitlines()[0]}). "
+            "Give --storage a URL such as sqlite:////folder/study.db, or leave it out"
+        ) from error
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"(?<=://)[^/@]*@", "***@", url)
 
 
 def _database(folder: Path) -> str:

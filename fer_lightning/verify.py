@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -18,8 +19,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from fer_lightning.compose import configure
-from fer_lightning.data.datamodule import FERDataModule
-from fer_lightning.errors import DatasetError, FERError
+from fer_lightning.errors import ConfigError, DatasetError, FERError
 from fer_lightning.files import write_atomically
 from fer_lightning.functional.duplicates import exact_groups
 from fer_lightning.progress import CacheProgress
@@ -32,6 +32,9 @@ from fer_lightning.reporting.findings import (
     sharpness,
     unlike,
 )
+
+if TYPE_CHECKING:  # Lightning takes seconds to import; --help needs it not, and a config imports it when it is made
+    from fer_lightning.data.datamodule import FERDataModule
 
 #: Above this many pictures, near duplicates are looked for only when asked (the cost grows with the square).
 MANY = 60_000
@@ -53,6 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, default=None, help="default: <paths.runs>/verify/<data>.json")
     given = parser.parse_args(arguments)
     try:
+        if given.near is not None and not 0 <= given.near <= 1:
+            raise ConfigError(f"--near {given.near:g}: expected a correlation from 0 to 1; 0 switches it off")
         cfg = configure(given.overrides)
         if given.duplicates:
             found = in_train(cfg)
@@ -60,13 +65,13 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{given.duplicates}: {found['split'].value_counts().to_dict()} pictures are in train too")
             return 0
         report = verify(cfg, given.near)
+        print_report(report)  # first, so that what took minutes to find is seen where it cannot be written
+        file = given.json or Path(cfg.paths.runs) / "verify" / f"{cfg.data.name}.json"
+        write_atomically(file, json.dumps(report, indent=2) + "\n")
+        print(f"\n{file}")
     except FERError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
-    file = given.json or Path(cfg.paths.runs) / "verify" / f"{cfg.data.name}.json"
-    write_atomically(file, json.dumps(report, indent=2) + "\n")
-    print_report(report)
-    print(f"\n{file}")
     return int(given.strict and bool(report["findings"]))
 
 
@@ -85,7 +90,7 @@ def verify(cfg: DictConfig, near: float | None = None) -> dict:
     Raises:
         FERError: the raw folder cannot be read.
     """
-    data: FERDataModule = instantiate(cfg.data)
+    data = instantiate(cfg.data)
     findings = []
     try:
         data.build()
@@ -123,7 +128,7 @@ def verify(cfg: DictConfig, near: float | None = None) -> dict:
 
 def in_train(cfg: DictConfig) -> pd.DataFrame:
     """The samples of val and test whose picture is in train too: sample_id, split, twin (the first one in train)."""
-    data: FERDataModule = instantiate(cfg.data)
+    data = instantiate(cfg.data)
     data.build()
     data.prepare(Path(cfg.paths.cache), 2)
     rows = data.manifest
@@ -138,7 +143,7 @@ def in_train(cfg: DictConfig) -> pd.DataFrame:
     return pd.DataFrame({"sample_id": ids[copies], "split": splits[copies], "twin": ids[twins]})
 
 
-def _prepare(data: FERDataModule, cache_dir: Path) -> list[dict]:
+def _prepare(data: "FERDataModule", cache_dir: Path) -> list[dict]:
     """Prepare the cache; where files cannot be read, find all of them and go on with the rest."""
     progress = CacheProgress(data.name)
     try:
@@ -170,7 +175,7 @@ def unreadable(recipe: object, root: Path, rows: pd.DataFrame) -> dict[str, str]
     return unreadable(recipe, root, rows.iloc[:half]) | unreadable(recipe, root, rows.iloc[half:])
 
 
-def _with(data: FERDataModule, remark: str) -> list[str]:
+def _with(data: "FERDataModule", remark: str) -> list[str]:
     return data.cache.remarks.index[data.cache.remarks == remark].tolist()
 
 

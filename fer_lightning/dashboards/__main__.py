@@ -17,7 +17,7 @@ from fer_lightning.compose import CONF, options
 from fer_lightning.dashboards.board import Pictures
 from fer_lightning.dashboards.samples import pictures
 from fer_lightning.dashboards.watch import publish
-from fer_lightning.errors import FERError
+from fer_lightning.errors import FERError, PoolError
 from fer_lightning.resolvers import register
 
 
@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failed = False
     for folder in given.runs:
         try:
+            _demand_run(folder)
             dashboard = instantiate(cfg)
             publish(dashboard, folder, _pictures(folder, given.root) if dashboard.pictures else None)
             print(folder)
@@ -46,6 +47,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             failed = True
             print(f"error: {error}", file=sys.stderr)
     return 2 if failed else 0
+
+
+def _demand_run(folder: Path) -> None:
+    """Refuse what is no run folder, before its config is read.
+
+    Raises:
+        PoolError: it has no config.yaml.
+    """
+    file = folder / "config.yaml"
+    if not file.is_file():
+        raise PoolError(f"{file}: not found. Give the folder of a finished run: it holds config.yaml and scores.json")
 
 
 def _pictures(folder: Path, root: Path | None) -> Pictures | None:

@@ -223,7 +223,9 @@ class FERDataModule(pl.LightningDataModule):
             generator=torch.Generator().manual_seed(self.fold_seed),
             num_workers=self.num_workers,
             collate_fn=whole_batch,
-            persistent_workers=self.num_workers > 0,
+            # The Trainer ends the processes of its own loaders; those of the test samples would live until Python
+            # collects the loader, folds later.
+            persistent_workers=self.num_workers > 0 and part != "test",
         )
 
     def _order(self, ids: Sequence[str]) -> Sampler[int]:
@@ -240,15 +242,16 @@ class FERDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """Training samples, shuffled anew in each epoch."""
-        return self.loader("train")
+        loader = self.loader("train")
+        if self.trainer is not None:
+            # Loader processes begin at once, before the Trainer names the epoch: a training that goes on would see the
+            # order and the augmentation of its first epoch again.
+            loader.batch_sampler.sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
+        return loader
 
     def val_dataloader(self) -> DataLoader | list:
         """Validation samples of the fold; an empty list where the protocol has none."""
         return self.loader("val") if self.fold.val else []
-
-    def predict_dataloader(self) -> DataLoader:
-        """Test samples of the fold. `Trainer.fit` never asks for them."""
-        return self.loader("test", views=True)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Move the tensors; Lightning's own way would walk through every sample id."""

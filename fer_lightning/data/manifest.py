@@ -11,13 +11,15 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+from filelock import FileLock, Timeout
 
 from fer_lightning import datasets, functional
 from fer_lightning.errors import DatasetError, StorageError
@@ -64,6 +66,31 @@ def save(manifest: pd.DataFrame, file: Path, origin: dict | None = None) -> None
             part.unlink(missing_ok=True)
     except OSError as error:
         raise StorageError(f"the manifest could not be written to {file}: {error.strerror or error}") from error
+
+
+@contextmanager
+def lent(manifest: pd.DataFrame, folder: Path) -> Iterator[Path]:
+    """A file of the manifest that other processes map, for as long as this process is within.
+
+    One that is killed leaves its file; the next one that lends something in this folder removes it, because nobody
+    holds its lock any more. (A process id would not tell: on another machine, or in another container, it is taken.)
+
+    Args:
+        manifest: see `save`.
+        folder: an existing one, where the file, hidden, and its lock lie.
+    """
+    for lock in folder.glob(".manifest-*.lock"):
+        with suppress(Timeout), FileLock(lock, timeout=0):
+            for left in folder.glob(f".*{lock.stem.removeprefix('.')}*"):
+                left.unlink(missing_ok=True)
+    file = folder / f".manifest-{uuid.uuid4().hex}.arrow"
+    with FileLock(file.with_suffix(".lock")) as lock:
+        try:
+            save(manifest, file)
+            yield file
+        finally:
+            file.unlink(missing_ok=True)
+            Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def load(file: Path) -> pd.DataFrame:

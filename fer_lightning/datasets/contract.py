@@ -120,16 +120,23 @@ def view(
         The rows (without ``attrs``: they describe the release) and ``{reason: number of rows left out}``.
 
     Raises:
-        ConfigError: an unknown column or label, or a class that no sample has.
+        ConfigError: an unknown column or label, a class that stands twice or that no sample has, or nothing is left.
     """
+    check_classes(classes)
     rows, dropped = pd.DataFrame(manifest), {}  # has no attrs
     for column, accepted in (where or {}).items():
         if column not in rows.columns:
             raise ConfigError(f"data.where names the column {column!r}; the manifest has {list(rows.columns)}")
-        values = [accepted] if isinstance(accepted, str) else list(accepted)
+        values = list(accepted) if isinstance(accepted, Sequence) and not isinstance(accepted, str) else [accepted]
         kept = rows[column].isin(values)
         for value, number in rows.loc[~kept, column].value_counts().sort_index().items():
             dropped[f"{column} {value!r}"] = int(number)
+        if not kept.any():
+            found = sorted(map(str, rows[column].unique()))
+            more = f" and {len(found) - 10} more" if len(found) > 10 else ""
+            raise ConfigError(
+                f"data.where.{column}={values} leaves no row of {len(rows)}; the column holds {found[:10]}{more}"
+            )
         rows = rows[kept]
     if not classes:
         return rows.reset_index(drop=True), dropped
@@ -145,6 +152,21 @@ def view(
             f"labels found: {sorted(set(manifest['label']))}"
         )
     return rows.assign(label=labels)[kept].reset_index(drop=True), dropped
+
+
+def check_classes(classes: Sequence[str]) -> None:
+    """Refuse class names that cannot be the outputs of a network: a single text for a list, or one name twice.
+
+    Raises:
+        ConfigError: what was found, and how a list is written.
+    """
+    if isinstance(classes, str):
+        raise ConfigError(f"data.classes={classes} is a text; expected a list, such as data.classes=[angry,happy]")
+    doubled = sorted({str(name) for name in classes if list(classes).count(name) > 1})
+    if doubled:
+        raise ConfigError(
+            f"data.classes={list(classes)} names {doubled} more than once; each class has one place, so name it once"
+        )
 
 
 def require_root(root: Path | str, name: str, hint: str) -> Path:

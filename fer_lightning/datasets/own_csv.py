@@ -23,8 +23,9 @@ two pictures of one face may stand on both sides, and the score would be of no u
 
 **Classes.** ``data.classes`` is the list of your class names; the place of a name is its index in the network. It
 stands in your copy of ``conf/data/own_csv.yaml`` or on the command line (``data.classes=[angry,happy,neutral]``), and
-every label of the csv must be one of them, be renamed to one by ``data.relabel``, or be named in ``leave_out``: a class
-that was forgotten is an error, and the error prints the list to copy.
+every label of the csv must be one of them, be renamed to one by ``data.relabel`` (on the command line
+``+data.relabel.Angry=angry``, once for each), or be named in ``leave_out``: a class that was forgotten is an error, and
+the error prints the list to copy.
 """
 
 import os
@@ -40,7 +41,6 @@ from fer_lightning.datasets.table import read_rows
 from fer_lightning.errors import ConfigError, DatasetError, DatasetNotFoundError
 from fer_lightning.functional.frames import is_image
 
-OWN_COLUMNS = ("sample_id", "path", "label", "subject", "group", "split", *contract.FRAME_COLUMNS)
 #: What people call the three parts.
 SPLIT_NAMES = {
     "train": ("train", "training"),
@@ -175,6 +175,7 @@ def _frames(texts: pd.Series, where: Sequence[str]) -> pd.array:
 def _check_labels(labels, name, classes, relabel, leave_out) -> None:
     if classes is None:
         return
+    contract.check_classes(classes)
     renamed = dict(relabel or {})
     both = [label for label in leave_out if renamed.get(label, label) in classes]
     if both:
@@ -189,7 +190,8 @@ def _check_labels(labels, name, classes, relabel, leave_out) -> None:
     raise ConfigError(
         f"data={name}: the labels {strange} are not in data.classes={list(classes)}. Labels found: {found}. Give the "
         f"classes in the order their indices shall have, such as {ready} (on the command line in quotation marks), "
-        "rename labels with data.relabel, or name those you do not want in data.builder.leave_out"
+        f"rename labels, such as +data.relabel.{strange[0]}={next(iter(classes))}, or name those you do not want in "
+        "data.builder.leave_out"
     )
 
 

@@ -8,8 +8,9 @@ Layout, as the option `levels` names it::
     own/angry/s01_1.jpg ...                 levels=[label], and subject_pattern='^(s[0-9]+)_' reads who is seen from
                                             the file name
 
-Pictures may lie in further folders below (one per clip, say). jpg, png, bmp and tif are read; hidden files and files of
-other kinds are passed over.
+Pictures may lie in further folders below (one per clip, say). jpg, png, bmp and tif are read. Pictures of other kinds
+(webp, gif, heic, ...) are left out, counted and named by kind with every run; hidden files and all else are passed
+over.
 
 Either the people or the split must be known, and all classes must be given in ``data.classes``: see `own_csv` for both
 rules and their reasons. ``subject_pattern='(.+)'`` takes every file name for a person of its own; say so only where
@@ -30,6 +31,8 @@ from fer_lightning.errors import ConfigError, DatasetError
 from fer_lightning.functional.frames import is_image, natural_key
 
 LEVELS = ("split", "subject", "label")
+#: Pictures that cameras, phones and websites write, and that are not read.
+OTHER_SUFFIXES = (".webp", ".gif", ".heic", ".heif", ".avif", ".jfif", ".jp2", ".jxl", ".pgm", ".ppm")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 HINT = (
     "The folder must hold pictures in class folders, such as train/angry/1.jpg; data.builder.levels names the folders."
@@ -61,7 +64,7 @@ def build_manifest(
         leave_out: folder names that are not wanted.
 
     Returns:
-        A manifest, see `contract`.
+        A manifest, see `contract`. ``attrs["dropped"]`` names the pictures of kinds that are not read.
 
     Raises:
         DatasetNotFoundError: no such folder.
@@ -70,10 +73,17 @@ def build_manifest(
     """
     levels = _check_levels(levels, subject_pattern)
     root = contract.require_root(root, "own pictures", HINT)
-    paths = sorted(_pictures(root), key=natural_key)
+    pictures, others = _pictures(root)
+    paths = sorted(pictures, key=natural_key)
     rows = pd.DataFrame([_row(path, levels, subject_pattern) for path in paths])
     where = rows["path"].tolist()
-    return own_csv.own_manifest(rows, where, CURE, name=name, classes=classes, relabel=relabel, leave_out=leave_out)
+    manifest = own_csv.own_manifest(rows, where, CURE, name=name, classes=classes, relabel=relabel, leave_out=leave_out)
+    dropped: dict[str, list[str]] = {}
+    for path in sorted(others, key=natural_key):
+        reason = f"{PurePosixPath(path).suffix.lower()} pictures are not read; save them as png or jpg"
+        dropped.setdefault(reason, []).append(f"{name}/{path}")
+    manifest.attrs = {"dropped": dropped}
+    return manifest
 
 
 def _check_levels(levels: Sequence[str], pattern: str | None) -> list[str]:
@@ -93,17 +103,27 @@ def _check_levels(levels: Sequence[str], pattern: str | None) -> list[str]:
     return levels
 
 
-def _pictures(root: Path) -> list[str]:
-    pictures, videos = [], 0
+def _pictures(root: Path) -> tuple[list[str], list[str]]:
+    """Paths below `root` of pictures, and of pictures of a kind that is not read."""
+    pictures, others, videos = [], [], 0
     for folder, folders, files in os.walk(root, onerror=_stop, followlinks=True):
         folders[:] = [item for item in folders if not item.startswith((".", "__MACOSX"))]
         place = Path(folder).relative_to(root)
         pictures += [(place / file).as_posix() for file in files if is_image(file)]
+        others += [(place / file).as_posix() for file in files if _is_other(file)]
         videos += sum(file.lower().endswith(VIDEO_SUFFIXES) for file in files)
     if not pictures:
-        found = f"no pictures, but {videos} videos; write their frames as pictures first" if videos else "no pictures"
+        found = "no pictures"
+        if videos:
+            found = f"no pictures, but {videos} videos; write their frames as pictures first"
+        elif others:
+            found = f"no pictures that can be read, but {len(others)} such as {min(others)}; save them as png or jpg"
         raise DatasetError(f"own pictures: {root} holds {found}. {HINT}")
-    return pictures
+    return pictures, others
+
+
+def _is_other(name: str) -> bool:
+    return name.lower().endswith(OTHER_SUFFIXES) and not name.startswith(".")
 
 
 def _stop(error: OSError) -> None:

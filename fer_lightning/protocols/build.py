@@ -11,9 +11,14 @@ from omegaconf import DictConfig
 from torch import nn
 
 from fer_lightning.data.datamodule import FERDataModule
+from fer_lightning.errors import ConfigError
 from fer_lightning.functional.folds import Fold
 from fer_lightning.network import build_network
 from fer_lightning.protocols import weights
+from fer_lightning.protocols.past import check_unseen
+
+#: What steps are computed in, as Lightning calls it; weights are kept in 32 bits.
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
 def build_augment(cfg: DictConfig, recipe: object) -> dict[str, Callable]:
@@ -32,7 +37,7 @@ def build_task(cfg: DictConfig, fold: Fold | None = None, manifest: pd.DataFrame
 
     Raises:
         ConfigError: the weights are not there or do not fit.
-        LeakError: they were trained on what this fold tests.
+        LeakError: they have seen what this fold tests, or were trained on what it validates by.
     """
     scheduler = dict(instantiate(cfg.scheduler))
     if scheduler.get("monitor") == "auto":
@@ -40,7 +45,7 @@ def build_task(cfg: DictConfig, fold: Fold | None = None, manifest: pd.DataFrame
     net = build_net(cfg)
     if cfg.model.weights:
         file = weights.find(cfg.model.weights, fold.name)
-        weights.check_unseen(file, fold, manifest)
+        check_unseen(file, fold, manifest)
         weights.load(net, file, cfg.parts.freeze)
     options = {"mix": instantiate(cfg.mix)} if cfg.get("mix") else {}
     return instantiate(
@@ -81,6 +86,38 @@ def speed_up(cfg: DictConfig, net: nn.Module) -> None:
     if cfg.trainer.compile:
         torch.compiler.reset()  # what was compiled for earlier folds would count as too many versions of one network
         net.compile()
+
+
+def check_precision(cfg: DictConfig) -> None:
+    """Refuse weights of 64 or 16 bits: arrays have 32, and a fold would fail after its last epoch.
+
+    Raises:
+        ConfigError: names what can be had.
+    """
+    if str(cfg.trainer.precision) not in PRECISIONS:
+        raise ConfigError(
+            f"trainer.precision={cfg.trainer.precision!r} is none of {list(PRECISIONS)} (the last on a GPU only): "
+            "weights and predictions have 32 bits here. Choose one of them"
+        )
+
+
+def check_network(cfg: DictConfig, data: FERDataModule, fold: Fold) -> None:
+    """One forward pass of zeros: a network that cannot read these arrays is refused before training."""
+    task = build_task(cfg, fold, data.manifest).eval()
+    task.configure_model()
+    transform = build_augment(cfg, data.recipe).get("transform")
+    shape = (2, *(transform.out_shape(data.recipe.shape) if transform else data.recipe.shape))
+    try:
+        with torch.inference_mode():
+            found = tuple(task.net(torch.zeros(shape)).shape)
+    except (RuntimeError, ValueError, AssertionError) as error:  # timm asserts the image size
+        raise ConfigError(
+            f"model={cfg.model_name} cannot read data={data.name}, whose samples have the shape (channels first) "
+            f"{shape[1:]}: {error}"
+        ) from error
+    expected = (2, num_outputs(cfg))
+    if found != expected:
+        raise ConfigError(f"model={cfg.model_name} gives {found} for 2 samples, expected {expected} outputs")
 
 
 def num_outputs(cfg: DictConfig) -> int:

@@ -31,9 +31,12 @@ from fer_lightning.protocols import averaging, ddp, weights
 from fer_lightning.protocols.build import build_augment, build_task, predicted_columns, speed_up
 from fer_lightning.protocols.checkpoints import Checkpoints, WholeCheckpoints
 from fer_lightning.protocols.gradients import SampleMean
+from fer_lightning.protocols.past import Past, past_of
 from fer_lightning.protocols.selection import (
     BestValidationEpoch,
     TestEveryEpoch,
+    check_finite,
+    make_keeper,
     probabilities,
     view_probabilities,
 )
@@ -122,10 +125,11 @@ def fit_and_predict(cfg: DictConfig, data: FERDataModule, fold: Fold, out: Path,
     quiet()
     pl.seed_everything(seed, workers=True, verbose=False)
     data.use_fold(fold, seed, **build_augment(cfg, data.recipe))
+    began, past = _begin(cfg, data, fold, out)
     task = build_task(cfg, fold, data.manifest)
     ddp.share_training(cfg, data, task)
     speed_up(cfg, task.net)
-    keeper = _keeper(cfg, data)
+    keeper = make_keeper(cfg, data)
     trainer = _trainer(cfg, fold, out, seed, keeper, listen)
     resume = out / "checkpoints" / fold.name / "last.ckpt"
     resumes = told(resume.is_file())
@@ -135,13 +139,12 @@ def fit_and_predict(cfg: DictConfig, data: FERDataModule, fold: Fold, out: Path,
     torch.manual_seed(seed)
     epoch = epochs = len(task.history)
     if isinstance(keeper, BestValidationEpoch):
-        task.net.load_state_dict(keeper.weights)
-        epoch = keeper.epoch
+        epoch = keeper.restore(task)
     columns = predicted_columns(cfg, data)
     by_view = view_probabilities(task, data.loader("test", views=True))
     test = by_view.mean(dim=1)
-    if fold.val:
-        validation = probabilities(task, data.loader("val", views=True))
+    validation = probabilities(task, data.loader("val", views=True)) if fold.val else test
+    check_finite(task, [by_view, validation, *(keeper.records if isinstance(keeper, TestEveryEpoch) else [])])
     if rank() > 0:
         return
     if isinstance(keeper, TestEveryEpoch):
@@ -155,12 +158,10 @@ def fit_and_predict(cfg: DictConfig, data: FERDataModule, fold: Fold, out: Path,
         "fold": fold.name, "seed": cfg.seed, "selection": cfg.protocol.selection, "epoch": epoch,
         "epochs": epochs, "seconds": round(time.perf_counter() - started, 3),
         "device": _device(trainer), "processes": world(), "threads": torch.get_num_threads(), "versions": versions(),
-    }  # fmt: skip
-    if cfg.model.weights:
-        facts["weights"] = weights.fingerprint(weights.find(cfg.model.weights, fold.name))
-    if cfg.trainer.save_weights:
+    } | began  # fmt: skip
+    if past:
         named = {"model": cfg.model_name, "data": data.name, "fold": fold.name, "seed": cfg.seed, "epoch": epoch}
-        weights.write(out / "weights" / f"{fold.name}.safetensors", task.net, named)
+        weights.write(out / "weights" / f"{fold.name}.safetensors", task.net, named | past.facts())
     write_atomically(out / "predictions" / f"{fold.name}.json", json.dumps(facts, indent=2) + "\n")
     # Last, because this file says that the fold is done.
     _write_predictions(out / "predictions", data, fold, fold.test, test, *columns)
@@ -168,13 +169,16 @@ def fit_and_predict(cfg: DictConfig, data: FERDataModule, fold: Fold, out: Path,
         resume.unlink()
 
 
-def _keeper(cfg: DictConfig, data: FERDataModule) -> pl.Callback | None:
-    rule = cfg.protocol.selection
-    if rule == "inner_val":
-        return BestValidationEpoch(cfg.protocol.metric)
-    if rule == "oracle_test":
-        return TestEveryEpoch(data.loader("test", views=True), cfg.protocol.oracle_every)
-    return None
+def _begin(cfg: DictConfig, data: FERDataModule, fold: Fold, out: Path) -> tuple[dict[str, str], Past | None]:
+    """Which weights the fold begins with, as a fact, and what those that it leaves will have seen.
+
+    Both are asked before training: the file may be replaced meanwhile.
+    """
+    start = weights.find(cfg.model.weights, fold.name) if cfg.model.weights else None
+    if start:
+        weights.check_same(cfg.model.weights, out)
+    past = past_of(fold, data.manifest, start) if cfg.trainer.save_weights else None
+    return {"weights": weights.fingerprint(start)} if start else {}, past
 
 
 def _trainer(cfg: DictConfig, fold: Fold, out: Path, seed: int, keeper: Any, listen: Listener) -> pl.Trainer:

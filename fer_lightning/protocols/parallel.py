@@ -13,7 +13,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from fer_lightning.data.datamodule import FERDataModule
-from fer_lightning.data.manifest import load, save
+from fer_lightning.data.manifest import lent, load
 from fer_lightning.errors import FERError
 from fer_lightning.functional.folds import Fold
 from fer_lightning.memory import keep_freed_memory
@@ -72,22 +72,20 @@ def _run_side_by_side(cfg, data, todo, out: Path, workers: int, progress: FoldPr
         work.put(fold)
     for _ in range(workers):
         work.put(None)
-    # A file that all workers map: sent to them, a manifest of millions of rows would stand in memory once for each.
-    file = out / f".manifest-{os.getpid()}.arrow"
-    save(data.manifest, file)
-    rest = file, data.cache.folder.parent, out, workers, work, told
     configs = [OmegaConf.to_container(deal_gpu(cfg, number, workers), resolve=True) for number in range(workers)]
-    processes = [context.Process(target=_worker, args=(config, *rest), daemon=True) for config in configs]
-    for process in processes:
-        process.start()
-    try:
-        _listen(told, processes, progress, {fold.name for fold in todo})
-    finally:
+    # A file that all workers map: sent to them, a manifest of millions of rows would stand in memory once for each.
+    with lent(data.manifest, out) as file:
+        rest = file, data.cache.folder.parent, out, workers, work, told
+        processes = [context.Process(target=_worker, args=(config, *rest), daemon=True) for config in configs]
         for process in processes:
-            process.terminate()
-            process.join()
-        work.cancel_join_thread()  # nobody reads what is left of it; at its end Python would wait until somebody does
-        file.unlink()
+            process.start()
+        try:
+            _listen(told, processes, progress, {fold.name for fold in todo})
+        finally:
+            for process in processes:
+                process.terminate()
+                process.join()
+            work.cancel_join_thread()  # nobody reads what is left; at its end Python would wait until somebody does
 
 
 def _listen(told: Any, processes: list, progress: FoldProgress, open_folds: set[str]) -> None:

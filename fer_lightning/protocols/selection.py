@@ -7,14 +7,17 @@ in which test samples and training meet.
 """
 
 import copy
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Checkpoint
 from torch.utils.data import DataLoader
 
+from fer_lightning.data.datamodule import FERDataModule
 from fer_lightning.data.dataset import to_device
 from fer_lightning.errors import ConfigError
 from fer_lightning.protocols.averaging import scored_weights
@@ -48,6 +51,17 @@ class BestValidationEpoch(Checkpoint):
             self.best, self.epoch = value, line["epoch"]
             with scored_weights(trainer, task):
                 self.weights = copy.deepcopy(task.net.state_dict())
+
+    def restore(self, task: pl.LightningModule) -> int:
+        """Give the network the weights that were kept; the number of their epoch.
+
+        Raises:
+            ConfigError: no epoch had a figure to compare.
+        """
+        if not self.weights:
+            raise diverged(task, f"{self.metric} was never finite")
+        task.net.load_state_dict(self.weights)
+        return self.epoch
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best, "epoch": self.epoch, "weights": self.weights}
@@ -87,6 +101,50 @@ class TestEveryEpoch(pl.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.epochs, self.records = list(state_dict["epochs"]), list(state_dict["records"])
+
+
+def check_selection(cfg: DictConfig) -> None:
+    """Refuse an unknown rule, and one that would choose by something else than validation samples.
+
+    Raises:
+        ConfigError: names the option.
+    """
+    if cfg.protocol.selection not in RULES:
+        raise ConfigError(f"protocol.selection={cfg.protocol.selection!r} is not one of {list(RULES)}")
+    if cfg.protocol.selection == "inner_val" and not str(cfg.protocol.metric).startswith("val_"):
+        raise ConfigError(
+            f"protocol.selection=inner_val with protocol.metric={cfg.protocol.metric!r}: only a figure of validation "
+            "samples (val_...) chooses the epoch. Choose e.g. val_accuracy, val_uf1 or val_loss"
+        )
+
+
+def make_keeper(cfg: DictConfig, data: FERDataModule) -> BestValidationEpoch | TestEveryEpoch | None:
+    """What keeps, while the fold trains, that by which the rule chooses; `last` needs nothing."""
+    rule = cfg.protocol.selection
+    if rule == "inner_val":
+        return BestValidationEpoch(cfg.protocol.metric)
+    if rule == "oracle_test":
+        return TestEveryEpoch(data.loader("test", views=True), cfg.protocol.oracle_every)
+    return None
+
+
+def check_finite(task: pl.LightningModule, found: Iterable[torch.Tensor]) -> None:
+    """Refuse predictions that are no numbers: the loss of an epoch does not know what its last steps have done.
+
+    Raises:
+        ConfigError: with the advice that a loss which is no number gives.
+    """
+    if not all(torch.isfinite(predicted).all() for predicted in found):
+        raise diverged(task, "predictions are not finite")
+
+
+def diverged(task: pl.LightningModule, what: str) -> ConfigError:
+    """The error of a fold that ends without numbers."""
+    line = task.history[-1]
+    return ConfigError(
+        f"{what} when training ends after epoch {line['epoch']}: training has diverged. Lower optimizer.lr (now "
+        f"{line['lr']:g}) or set trainer.gradient_clip_val."
+    )
 
 
 @torch.inference_mode()

@@ -23,7 +23,7 @@ from lightning_fabric.plugins.environments.lightning import find_free_network_po
 from omegaconf import DictConfig, OmegaConf
 
 from fer_lightning.data.datamodule import FERDataModule
-from fer_lightning.data.manifest import load, save
+from fer_lightning.data.manifest import lent, load
 from fer_lightning.errors import FERError
 from fer_lightning.functional.folds import Fold
 from fer_lightning.memory import keep_freed_memory
@@ -69,16 +69,11 @@ def led(cfg: DictConfig, data: FERDataModule, out: Path, todo: Sequence[Fold]) -
     if number == 1 or not (todo or world() > 1):
         yield
         return
-    manifest = out / f".manifest-{os.getpid()}.arrow"
-    save(data.manifest, manifest)
-    job = (OmegaConf.to_container(cfg, resolve=True), manifest, data.cache.folder.parent, out, torch.get_num_threads())
-    try:
-        with _started(number, on_gpu(cfg)) if world() == 1 else nullcontext():
-            told(job)
-            yield
-            told(None)
-    finally:
-        manifest.unlink()
+    settings, cache_dir = OmegaConf.to_container(cfg, resolve=True), data.cache.folder.parent
+    with lent(data.manifest, out) as manifest, _started(number, on_gpu(cfg)) if world() == 1 else nullcontext():
+        told((settings, manifest, cache_dir, out, torch.get_num_threads()))
+        yield
+        told(None)
 
 
 def follow() -> None:

@@ -1,21 +1,21 @@
 """Weights from one run to the next: written as safetensors, loaded by name and shape."""
 
 import hashlib
+import json
 import pickle
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
-import pandas as pd
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from fer_lightning.errors import ConfigError, LeakError
+from fer_lightning.errors import ConfigError
 from fer_lightning.files import write_atomically
-from fer_lightning.functional.folds import Fold
 from fer_lightning.ranks import rank
 
 #: Before the names of a network's tensors in checkpoints of Lightning and of wrapped networks.
@@ -24,9 +24,10 @@ told: set[str] = set()  # what was loaded, printed once a process and not once a
 
 
 def write(file: Path, net: nn.Module, facts: Mapping[str, object]) -> None:
-    """Write a network's weights with facts about them, e.g. the fold, in the header."""
+    """Write a network's weights with facts about them, e.g. the fold, in the header (JSON under ``facts``)."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
-    write_atomically(file, save(tensors, {name: str(fact) for name, fact in facts.items()}))
+    # One entry: safetensors shuffles several, and the same weights would be another file each time.
+    write_atomically(file, save(tensors, {"facts": json.dumps(facts)}))
 
 
 def find(source: str | Path, fold: str) -> Path:
@@ -48,28 +49,32 @@ def find(source: str | Path, fold: str) -> Path:
     if len(own) != 1:
         raise ConfigError(
             f"model.weights={source}: expected a file, or a run folder with weights/{fold}.safetensors or a single "
-            f"file in weights/, found {len(files)} there. Run the first stage with trainer.save_weights=true"
+            f"file in weights/, found {len(files)} there. Run the first stage with trainer.save_weights=true, on "
+            "folds of these names or on a single one (protocol.only)"
         )
     return own[0]
 
 
-def check_unseen(file: Path, fold: Fold, manifest: pd.DataFrame) -> None:
-    """Refuse weights of a run that trained on, or chose its epoch by, a sample or group which this fold tests.
+def check_same(source: str, out: Path) -> None:
+    """Refuse to go on where a finished fold of a run began with other weights than its file holds now.
 
-    Samples are known by their ids; the same pictures in another data set (FER2013 and FER+) are not recognised.
+    A file that is not there any more is not asked for.
+
+    Raises:
+        ConfigError: names the fold and the file.
     """
-    table = file.parent.parent / "manifest.csv"
-    if not table.is_file():
-        return
-    rows = pd.read_csv(table, dtype=str, keep_default_na=False)
-    seen = rows[rows["fold"] != file.stem]
-    tested = manifest[manifest["sample_id"].isin(fold.test)]
-    for column in ("sample_id", "group"):
-        both = sorted((set(seen[column]) & set(tested[column])) - {""})
-        if both:
-            raise LeakError(
-                f"model.weights={file}: that run trained on {len(both)} {column}s which fold {fold.name} tests "
-                f"(first: {both[:3]}). Give its run folder, if it has this fold, or weights of other data"
+    for done in sorted((out / "predictions").glob("[!.]*.csv")):
+        facts = done.with_suffix(".json")
+        began = json.loads(facts.read_text()).get("weights") if facts.is_file() else None
+        try:
+            file = find(source, done.stem)
+        except ConfigError:
+            continue
+        if began and fingerprint(file) != began:
+            raise ConfigError(
+                f"fold {done.stem} of {out} began with other weights (SHA-256 {began}...) than {file} holds now "
+                f"({fingerprint(file)}...): it was replaced, and folds of one run would not be alike. Put the old file "
+                "back, or choose another run_name or delete the run folder: all folds then begin with the new one"
             )
 
 
@@ -101,10 +106,7 @@ def load(net: nn.Module, file: Path, frozen: Sequence[str] = ()) -> None:
     lines += [f"not in the file, fresh: {_parts(absent)}"] if absent else []
     unused = [name for name in found if name not in own]
     lines += [f"not in the network, left out: {_parts(unused)}"] if unused else []
-    text = "; ".join(lines)
-    if text not in told and rank() == 0:
-        print(f"  {text}", file=sys.stderr)
-        told.add(text)
+    say("; ".join(lines))
 
 
 def read(file: Path) -> dict[str, Tensor]:
@@ -133,8 +135,22 @@ def read(file: Path) -> dict[str, Tensor]:
 
 def fingerprint(file: Path) -> str:
     """The first 16 digits of the file's SHA-256."""
+    state = file.stat()
+    return _fingerprint(file, state.st_mtime_ns, state.st_size)
+
+
+@cache
+def _fingerprint(file: Path, time: int, size: int) -> str:
+    """Read once as long as the file stays as it is: each fold compares those of all folds before it."""
     with open(file, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+
+
+def say(text: str) -> None:
+    """Print on stderr, once a process."""
+    if text not in told and rank() == 0:
+        print(f"  {text}", file=sys.stderr)
+        told.add(text)
 
 
 def _parts(names: Iterable[str]) -> str:

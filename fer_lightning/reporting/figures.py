@@ -111,6 +111,8 @@ def curves_figure(pool: Pool, curves: pd.DataFrame, epochs: dict[str, Epochs]) -
     for axes in (left, right):
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if len(numbers := curves["epoch"].unique()) == 1:  # around one point matplotlib would show hundredths of epochs
+            axes.set(xlim=(numbers[0] - 1, numbers[0] + 1), xticks=numbers)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
         if axes.get_legend_handles_labels()[0]:
@@ -163,7 +165,10 @@ def _title(figure: Figure, pool: Pool, second: str) -> None:
 def _read_curves(pool: Pool) -> pd.DataFrame | None:
     tables = []
     for file in sorted((pool.folder / "curves").glob("[!.]*.csv"), key=lambda file: natural_key(file.stem)):
-        rows = pd.read_csv(file)
+        try:
+            rows = pd.read_csv(file)
+        except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+            raise PoolError(f"{file}: cannot be read ({error}); remove it to draw the other folds") from error
         if "epoch" not in rows:
             raise PoolError(f"{file}: expected a column 'epoch', found {list(rows.columns)}; remove this file")
         tables.append(rows.assign(fold=file.stem))

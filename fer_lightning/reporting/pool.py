@@ -4,7 +4,7 @@
 
     config.yaml                resolved config
     manifest.csv               manifest columns and `fold`: the fold in which the row is tested, "" = in none
-    run.json                   {"synthetic": bool}
+    run.json                   {"synthetic": bool, "pixels": hash of the arrays}
     predictions/<fold>.csv     sample_id, fold and, of classes, label, predicted, p_<class> ...; of values, <value> ...,
                                predicted_<value> ...; "" where a sample has no label or value
     predictions/<fold>.json    epoch chosen, versions, device, seconds
@@ -105,7 +105,7 @@ def read_pool(folder: Path) -> Pool:
         table=_join(rows, tested, folder / "predictions", config["targets"], with_fold=True),
         validation=_read_validation(folder, *names, manifest),
         folds=[_read_metadata(file.with_suffix(".json"), config["selection"]) for file in files],
-        synthetic=bool(_read(folder / "run.json", json.loads)["synthetic"]),
+        synthetic=_read_synthetic(folder / "run.json"),
         **config,
     )
 
@@ -124,6 +124,8 @@ def _read_config(path: Path) -> dict[str, Any]:
             "selection": config["protocol"]["selection"],
             "seed": int(config["seed"]),
         }
+    except (ValueError, OverflowError) as error:
+        raise PoolError(f"{path}: seed is {config['seed']!r}, expected a whole number; the file was edited") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise PoolError(
             f"{path}: expected model_name, data.classes, data.name, protocol.name, protocol.selection and "
@@ -131,13 +133,29 @@ def _read_config(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def _read(path: Path, parse: Any) -> Any:
+def _read_synthetic(path: Path) -> bool:
+    facts = _read(path, json.loads)
+    if not isinstance(facts, dict) or "synthetic" not in facts:
+        raise PoolError(
+            f"{path}: expected whether the data is synthetic, found {str(facts)[:60]}; the file is damaged. Remove it. "
+            f"{AGAIN}"
+        )
+    return bool(facts["synthetic"])
+
+
+def _read(path: Path, parse: Any, absent: str = "", cure: str = f"Remove it. {AGAIN}") -> Any:
+    """Parse a file; `absent` says what to do where it is not there, `cure` where it cannot be read."""
     try:
         return parse(path.read_bytes())
     except FileNotFoundError as error:
-        raise PoolError(f"{path}: not found. Is {path.parent} the folder of a run that has begun?") from error
-    except (ValueError, yaml.YAMLError) as error:
-        raise PoolError(f"{path}: cannot be read ({error}). Remove it. {AGAIN}") from error
+        absent = absent or f"Is {path.parent} the folder of a run that has begun?"
+        raise PoolError(f"{path}: not found. {absent}") from error
+    except NotADirectoryError as error:
+        raise PoolError(f"{path}: not found, for {path.parent} is a file; give the folder of a run") from error
+    except OSError as error:
+        raise PoolError(f"{path}: cannot be read ({error.strerror or error}). {cure}") from error
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        raise PoolError(f"{path}: cannot be read ({error}). {cure}") from error
 
 
 def _strings(content: bytes) -> pd.DataFrame:
@@ -268,11 +286,14 @@ def _read_validation(
 
 
 def _read_metadata(path: Path, selection: str) -> dict[str, Any]:
-    meta = _read(path, json.loads)
+    # A fold counts as finished while its csv is there: without the json, only its removal lets the fold be run again.
+    cure = f"Remove predictions/{path.stem}.* and run the same command again: only this fold is run"
+    meta = _read(path, json.loads, cure, cure)
+    if not isinstance(meta, dict):
+        raise PoolError(f"{path}: expected the facts of a fold, found {str(meta)[:60]}; the file is damaged. {cure}")
     for key, expected in (("fold", path.stem), ("selection", selection)):
         if meta.get(key) != expected:
             raise PoolError(
-                f"{path}: {key} is {meta.get(key)!r}, expected {expected!r}; the file is of another run. "
-                f"Remove predictions/{path.stem}.* and run the same command again"
+                f"{path}: {key} is {meta.get(key)!r}, expected {expected!r}; the file is of another run. {cure}"
             )
     return meta

@@ -1,5 +1,6 @@
 """Parts of a network that are frozen, learn at another rate, decay in another way or drop out more or less."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,13 +40,20 @@ class Parts:
         """Freeze and set dropout.
 
         Raises:
-            ConfigError: a part that the network does not have, one without dropout, or nothing is left to train.
+            ConfigError: a part that the network does not have, one without dropout, a factor that is none, or nothing
+                is left to train.
         """
         top = [name for name, _ in net.named_children()]
         for key in ("freeze", "lr_factor", "weight_decay", "dropout"):
             unknown = [part for part in getattr(self, key) if part not in dict(net.named_modules())]
             if unknown:
                 raise ConfigError(f"parts.{key} names {unknown[0]!r}; the network has the parts {top}")
+        for part, factor in self.lr_factor.items():
+            if not (isinstance(factor, int | float) and 0 < factor < math.inf):
+                raise ConfigError(
+                    f"parts.lr_factor.{part}={factor!r}: expected a number above 0; a part that shall not be trained "
+                    f"is named in parts.freeze=[{part}]"
+                )
         for part, probability in self.dropout.items():
             layers = [layer for layer in net.get_submodule(part).modules() if isinstance(layer, DROPOUT)]
             if not layers:

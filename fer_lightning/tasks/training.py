@@ -86,6 +86,14 @@ class Task(pl.LightningModule):
             self.perturbed = False
         self._lr = rates(optimizer.optimizer)[0]
 
+    def on_train_start(self) -> None:
+        """Let a plateau take the step that a checkpoint lacks: Lightning takes it afterwards, and not when resuming."""
+        for config in self.trainer.lr_scheduler_configs:
+            if config.reduce_on_plateau and config.scheduler.last_epoch < len(self.history):
+                # In 32 bits, as an unbroken training hears it from Lightning.
+                value = torch.tensor(self.history[-1][config.monitor], dtype=torch.get_default_dtype())
+                self.lr_scheduler_step(config.scheduler, value)
+
     def on_train_epoch_end(self) -> None:
         line = {"epoch": self.current_epoch + 1, "lr": self._lr}
         line |= self.training_line() | self.validation_line()

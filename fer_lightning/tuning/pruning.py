@@ -10,7 +10,6 @@ import pandas as pd
 from fer_lightning.functional.frames import natural_key
 from fer_lightning.reporting.validation import score_files
 
-PRUNERS = ("median", "hyperband", "wilcoxon", "none")
 #: Seconds between two lines of a running trial.
 LINE_EVERY = 30.0
 

@@ -87,7 +87,7 @@ class Clip(Face):
     """The first frame of a clip's folder."""
 
     def make(self, root, rows):
-        paths = [f"{path}/1.png" for path in rows["path"]]
+        paths = [f"{path}/1.bmp" for path in rows["path"]]
         return super().make(root, rows.assign(path=paths))
 
 
@@ -97,7 +97,7 @@ def clips(tmp_path) -> tuple[Path, pd.DataFrame]:
     for clip in (1, 2):
         (tmp_path / f"raw/{clip}").mkdir(parents=True)
         for frame in (1, 2):
-            cv2.imwrite(str(tmp_path / f"raw/{clip}/{frame}.png"), np.full((48, 48), clip, np.uint8))
+            cv2.imwrite(str(tmp_path / f"raw/{clip}/{frame}.bmp"), np.full((48, 48), clip, np.uint8))
     rows = {"sample_id": ["toy/1a", "toy/1b", "toy/2"], "dataset": "toy", "path": ["1", "1", "2"], "label": "a"}
     return tmp_path / "raw", contract.fill(pd.DataFrame(rows))
 
@@ -107,15 +107,15 @@ def test_a_frame_that_is_overwritten_or_renamed_makes_another_entry(clips, tmp_p
     first = prepare(manifest, Clip(), root, tmp_path / "cache", "toy")
     assert values(first) == {"toy/1a": 1, "toy/1b": 1, "toy/2": 2}
     before = os.stat(root / "2").st_mtime_ns
-    frame = root / "2/1.png"
+    frame = root / "2/1.bmp"
     time, size = os.stat(frame).st_mtime_ns, os.stat(frame).st_size
     cv2.imwrite(str(frame), np.full((48, 48), 200, np.uint8))
     os.utime(frame, ns=(time + 1_000_000, time + 1_000_000))
     assert (os.stat(root / "2").st_mtime_ns, os.stat(frame).st_size) == (before, size), "only a time tells"
     second = prepare(manifest, Clip(), root, tmp_path / "cache", "toy")
     assert values(second)["toy/2"] == 200
-    (root / "1/2.png").rename(root / "1/3.png")
-    os.symlink("nowhere", root / "1/4.png")
+    (root / "1/2.bmp").rename(root / "1/3.bmp")
+    os.symlink("nowhere", root / "1/4.bmp")
     third = prepare(manifest, Clip(), root, tmp_path / "cache", "toy")
     assert len({first.folder, second.folder, third.folder}) == 3
     assert prepare(manifest, Clip(), root, tmp_path / "cache", "toy").folder == third.folder
@@ -129,7 +129,7 @@ def test_a_folder_is_listed_once_and_a_file_is_known_by_size_and_time(clips, mon
     assert sorted(listed) == ["1", "2"]
     assert states[0].tolist() == states[1].tolist() != states[2].tolist()
     listed.clear()
-    manifest["path"] = [f"{path}/1.png" for path in manifest["path"]]
+    manifest["path"] = [f"{path}/1.bmp" for path in manifest["path"]]
     found = [os.stat(root / path) for path in manifest["path"]]
     states = Source(manifest, Face(), root).states
     assert states.tolist() == [[file.st_size, file.st_mtime_ns] for file in found], "keys of caches that are there"

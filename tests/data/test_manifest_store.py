@@ -2,6 +2,9 @@
 
 import importlib.util
 import os
+import signal
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 from textwrap import dedent
@@ -12,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from fer_lightning.data import manifest as store
-from fer_lightning.data.manifest import cached_manifest, load, save
+from fer_lightning.data.manifest import cached_manifest, lent, load, save
 from fer_lightning.datasets import affwild2, contract, megc2019_flow
 from fer_lightning.errors import DatasetError, StorageError
 
@@ -58,6 +61,37 @@ def test_a_real_manifest_comes_back(fer_raw, tmp_path):
     assert len(rows) == 442
     save(rows, tmp_path / "m.arrow")
     pd.testing.assert_frame_equal(load(tmp_path / "m.arrow"), rows)
+
+
+#: A process that lends a manifest and is killed while it does.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import pandas as pd
+from fer_lightning.data.manifest import lent
+with lent(pd.DataFrame({"sample_id": ["a"]}), Path(sys.argv[1])):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_lent_manifest_is_there_for_as_long_as_it_is_lent(tmp_path):
+    with lent(frames(3), tmp_path) as one, lent(frames(4), tmp_path) as other:
+        assert [len(load(file)) for file in (one, other)] == [3, 4]
+        other.unlink()  # as somebody who tidies up does
+    with pytest.raises(ZeroDivisionError), lent(frames(3), tmp_path):
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_lent_is_removed_by_the_next_one(tmp_path):
+    killed = subprocess.run([sys.executable, "-c", KILLED, tmp_path], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    [lock] = tmp_path.glob(".manifest-*.lock")
+    (tmp_path / f".{lock.stem}.arrow.0123abcd").touch()  # as one that is killed while it writes leaves it
+    assert len(list(tmp_path.glob(".*manifest-*"))) == 3
+    with lent(frames(3), tmp_path) as file:
+        assert sorted(tmp_path.iterdir()) == [file, file.with_suffix(".lock")]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_text_is_mapped_not_read(tmp_path):

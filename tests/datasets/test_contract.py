@@ -128,6 +128,22 @@ def test_a_view_onto_nothing_is_refused():
         contract.view(manifest(), classes=["happy"], where={"sensor": ["HS"]})
 
 
+def test_classes_that_are_no_list_or_stand_twice_are_refused():
+    with pytest.raises(ConfigError, match=r"data.classes=happy is a text; expected a list"):
+        contract.view(manifest(), classes="happy")
+    with pytest.raises(ConfigError, match=r"names \['happy'\] more than once"):
+        contract.view(manifest(), classes=["happy", "happy", "sad"])
+
+
+def test_a_selection_that_leaves_no_row_says_so():
+    with pytest.raises(
+        ConfigError, match=r"data.where.subject=\['zzz'\] leaves no row of 3; the column holds \['a', 'b'\]"
+    ):
+        contract.view(manifest(), classes=["happy"], where={"subject": ["zzz"]})
+    with pytest.raises(ConfigError, match=r"data.where.subject=\[1\] leaves no row"):
+        contract.view(manifest(), classes=["happy"], where={"subject": 1})
+
+
 def test_a_missing_folder_says_where_how_and_what_else(tmp_path):
     with pytest.raises(DatasetNotFoundError) as caught:
         contract.require_root(tmp_path / "casme2", "CASME II", "It needs a licence.")

@@ -1,5 +1,6 @@
 """Data of one's own: a csv, or class folders; every way in which a newcomer's folder can be wrong."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from fer_lightning.datasets.release import count
 from fer_lightning.errors import ConfigError, DatasetError, DatasetNotFoundError
 from fer_lightning.functional.folds import holdout, kfold_by_group
 from fer_lightning.preprocess.face import Face
+from tests.runs import configure
 
 PIXELS = np.zeros((4, 4), dtype=np.uint8)
 TABLE = "path,label,subject,split\na.png,happy,s1,train\nb/c.png,sad,s2,test\n"
@@ -219,6 +221,31 @@ def test_folders_that_are_no_split_or_hold_no_pictures_are_refused(tmp_path):
     images(tmp_path, "s01/x/1.png")
     with pytest.raises(DatasetError, match=r"s01/x/1.png: the split must be one of train, .*found 's01'"):
         own_images.build_manifest(tmp_path)
+
+
+def test_pictures_of_kinds_that_are_not_read_are_counted(tmp_path):
+    images(tmp_path, "train/x/1.png", "test/x/1.png")
+    for name in ("train/x/10.webp", "train/x/9.WEBP", "test/x/a.heic", "test/x/.b.gif"):
+        (tmp_path / name).touch()
+    dropped = own_images.build_manifest(tmp_path, name="lab").attrs["dropped"]
+    assert {reason.partition(" ")[0]: ids for reason, ids in dropped.items()} == {
+        ".heic": ["lab/test/x/a.heic"], ".webp": ["lab/train/x/9.WEBP", "lab/train/x/10.webp"],
+    }  # fmt: skip
+    for file in tmp_path.rglob("*.png"):
+        file.unlink()
+    with pytest.raises(DatasetError, match=r"no pictures that can be read, but 3 such as test/x/a.heic; save them"):
+        own_images.build_manifest(tmp_path)
+
+
+def test_the_advice_for_strange_labels_is_one_that_hydra_takes(lab):
+    """An earlier message advised data.relabel={happy: joy}, which Hydra refuses."""
+    with pytest.raises(ConfigError) as caught:
+        own_csv.build_manifest(lab, classes=["joy", "sad"])
+    advised = re.search(r"such as (\+data\.relabel\S+),", str(caught.value)).group(1)
+    relabel = configure("model=random_guess", "data=own_csv", advised).data.relabel
+    assert len(own_csv.build_manifest(lab, classes=["joy", "sad"], relabel=relabel)) == 2
+    where = configure("model=random_guess", "data=own_csv", "+data.where.camera=[front]").data.where
+    assert where == {"camera": ["front"]}
 
 
 def test_two_pictures_of_one_name_are_refused(tmp_path):

@@ -4,6 +4,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from fer_lightning.errors import PoolError
 from fer_lightning.functional.metrics import confusion, uf1
 from fer_lightning.reporting.epochs import read_epochs
 from fer_lightning.reporting.figures import _read_curves, confusion_figure, curves_figure, write_figures
@@ -70,6 +71,21 @@ def test_only_curves_that_exist_are_in_the_legend(make_run):
     pool = read_pool(make_run(images(), protocol="holdout", name="holdout"))
     labels = legend(curves_figure(pool, _read_curves(pool), {}))
     assert labels == ["train", "validation", "train accuracy", "validation UF1"]
+
+
+def test_a_single_epoch_is_shown_as_one_whole_number(make_run):
+    pool = read_pool(make_run(epochs=1))
+    for axes in curves_figure(pool, _read_curves(pool), {}).axes:
+        assert axes.get_xlim() == (0, 2)
+        assert axes.get_xticks().tolist() == [1]
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b'"torn'], ids=["empty", "bytes", "torn"])
+def test_curves_that_cannot_be_read_are_named(make_run, content):
+    folder = make_run()
+    (folder / "curves" / "smic-sub1.csv").write_bytes(content)
+    with pytest.raises(PoolError, match=r"smic-sub1\.csv: (cannot be read .*remove it|expected a column 'epoch')"):
+        write_figures(folder)
 
 
 def test_the_mean_is_over_folds(make_run):

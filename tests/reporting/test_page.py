@@ -199,6 +199,19 @@ def test_unfinished_and_broken_folders_are_named(finished, make_run, tmp_path, c
     assert "refused: torn:" in capsys.readouterr().err
 
 
+def test_one_run_with_settings_that_are_no_numbers_does_not_cost_the_page(finished, make_run, tmp_path):
+    finished("good")
+    change(finished("odd"), "predictions/smic-sub1.json", seconds=float("nan"))
+    config = {"optimizer": {"_target_": "torch.optim.SGD", "lr": float("nan")}, "trainer": {"max_epochs": float("inf")}}
+    aborted = make_run(name="aborted") / "config.yaml"
+    aborted.write_text(yaml.safe_dump(yaml.safe_load(aborted.read_text()) | config))
+    assert main([str(tmp_path)]) == 0
+    data = data_of(tmp_path / "report.html")
+    assert [(run["path"], run["lr"], run["epochs"]) for run in data["unfinished"]] == [("aborted", None, None)]
+    odd = next(cell for cell in data["cells"] if cell["path"] == "odd")
+    assert next(seconds for name, *_, seconds in odd["folds"] if name == "smic-sub1") is None
+
+
 def test_scores_that_contradict_their_predictions_are_refused(finished, tmp_path):
     finished("good")
     lost, better = finished("lost"), finished("better")
@@ -264,6 +277,17 @@ def test_the_committed_results_are_on_the_page_and_checked(tmp_path):
     assert data["broken"] == []
     cell = {cell["path"]: cell for cell in data["cells"]}["ststnet-megc2019/last-seed0"]
     assert (round(cell["scores"]["uf1"], 3), cell["lr"], len(cell["folds"])) == (0.702, 5e-5, 68)
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="no node: the page's script is not run")
+def test_long_labels_lose_their_middle_and_not_their_beginning():
+    """They were cut off on the left, where the name of the network stands."""
+    script = (HOUSE / "fer_lightning/reporting/page/charts.js").read_text("utf-8")
+    script += 'console.log(JSON.stringify(["abcdefghij", "abcdefghijk", "x", ""].map(text => shortened(text, 10))));'
+    done = subprocess.run(["node", "-e", script], capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert found == ["abcdefghij", "abcde…hijk", "x", ""]
+    assert len(found[1]) == 10
 
 
 @pytest.fixture

@@ -189,6 +189,45 @@ def test_a_missing_file_is_named(make_run, name):
         read_pool(folder)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("run.json", "{}", r"run\.json: expected whether the data is synthetic, found {}; .*Remove it"),
+        ("run.json", "[]", r"run\.json: expected whether the data is synthetic, found \[\]"),
+        (
+            "predictions/smic-sub1.json",
+            "[1]",
+            r"found \[1\]; the file is damaged\. Remove predictions/smic-sub1\.\* and",
+        ),
+        ("predictions/smic-sub1.json", '{"fo', r"cannot be read .*Remove predictions/smic-sub1\.\* and"),
+        ("predictions/smic-sub1.json", None, r"not found\. Remove predictions/smic-sub1\.\* and run the same command"),
+        ("config.yaml", "[1]", r"config\.yaml: expected model_name"),
+    ],
+)
+def test_a_damaged_file_is_named_with_what_to_remove(make_run, name, content, message):
+    file = make_run() / name
+    file.unlink() if content is None else file.write_text(content)
+    with pytest.raises(PoolError, match=message):
+        read_pool(file.parents[name.count("/")])
+
+
+def test_a_seed_that_is_no_number_is_named(make_run):
+    file = make_run() / "config.yaml"
+    file.write_text(file.read_text().replace("seed: 0", "seed: abc"))
+    with pytest.raises(PoolError, match=r"config\.yaml: seed is 'abc', expected a whole number"):
+        read_pool(file.parent)
+
+
+def test_folders_in_the_place_of_files_and_files_in_that_of_folders(make_run):
+    folder = make_run()
+    with pytest.raises(PoolError, match=r"run\.json is a file; give the folder of a run"):
+        read_pool(folder / "run.json")
+    (folder / "predictions" / "smic-sub1.csv").unlink()
+    (folder / "predictions" / "smic-sub1.csv").mkdir()
+    with pytest.raises(PoolError, match=r"smic-sub1\.csv: cannot be read \(Is a directory\)\. Remove it"):
+        read_pool(folder)
+
+
 def test_a_config_without_classes_says_what_is_missing(make_run):
     folder = make_run()
     (folder / "config.yaml").write_text("seed: 0\ndata: {name: x}\n")

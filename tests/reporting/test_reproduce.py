@@ -395,6 +395,44 @@ def test_where_a_row_is_run_may_not_change_what_is_run(only, capfd):
     assert "--where trainer.max_epochs=4: changes ['trainer.max_epochs']" in capfd.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "nosuch", "--dry-run"], "data=nosuch"),
+        (["--data", "nosuch"], "data=nosuch"),
+        (["--where", "foo=1"], "'foo'"),
+        (["--seeds", "-1"], "--seeds -1: expected whole numbers from 0 on"),
+        (["--seeds", "0,a"], "--seeds 0,a: expected whole numbers"),
+    ],
+)
+def test_what_does_not_compose_is_refused_before_a_row_is_looked_at(only, capfd, arguments, message):
+    out = only(QUICK[0])
+    assert reproduce.main(["--budget", "smoke", *arguments]) == 2
+    assert message in capfd.readouterr().err
+    assert not out.exists()
+
+
+def test_what_another_place_to_run_refuses_is_not_noted_of_the_row(tmp_path):
+    row = read_rows()[QUICK[0]]
+    refused = Cell(row, 0, "cpu", state="refused", reason="ConfigError: --where x")
+    file = tmp_path / row.table / "not-run.csv"
+    reproduce._note_missing([refused], tmp_path, own=False)
+    reproduce._note_missing([replace(refused, asked="megc2019")], tmp_path, own=True)
+    assert not file.exists()
+    reproduce._note_missing([replace(refused, state="lacks data")], tmp_path, own=False)
+    assert file.read_text().endswith(",cpu,lacks data\n")
+    reproduce._note_missing([refused], tmp_path, own=True)
+    assert file.read_text().endswith(",cpu,refused: ConfigError\n")
+
+
+def test_a_folder_that_cannot_be_written_is_named(only, capfd, tmp_path, monkeypatch):
+    only(QUICK[0])
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FER_RUNS", str(tmp_path / "file"))
+    assert reproduce.main(["--budget", "smoke", "--dry-run"]) == 2
+    assert f"StorageError: {tmp_path / 'file'}" in capfd.readouterr().err
+
+
 def test_the_plan_names_what_lacks_data_and_what_needs_a_gpu(only, capfd, monkeypatch, tmp_path):
     only("separable-ckplus-arch1", "camnet-t6-3-adam", "waspp-t14-waspp")
     monkeypatch.setenv("FER_RAW", str(tmp_path / "empty"))

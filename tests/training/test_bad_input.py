@@ -12,7 +12,7 @@ import pytest
 
 from fer_lightning.datasets import casme2, fer2013
 from fer_lightning.errors import ConfigError, DatasetError, DatasetNotFoundError, FERError
-from fer_lightning.run import run
+from fer_lightning.run import check_options, run
 from tests.runs import configure
 
 SHEET = "CASME2-coding-20190701.xlsx"
@@ -172,12 +172,22 @@ def test_a_network_that_cannot_read_the_size(raw, tmp_path):
         ("protocol.selection=best", r"selection='best' is not one of \['last', 'inner_val', 'oracle_test'\]"),
         ("protocol.only=[casme2-sub77]", "casme2-sub77"),
         ("protocol.index=77", r"protocol.index=77 is outside 0\.\."),
+        ("trainer.precision=64-true", "precision='64-true' is none of .*'32-true', 'bf16-mixed', '16-mixed'"),
+        ("trainer.precision=bf16-true", "precision='bf16-true'"),
     ],
 )
 def test_wrong_options(raw, tmp_path, override, text):
     clips(raw)
     with pytest.raises(ConfigError, match=text):
         train(raw, tmp_path, *FLOW, override)
+
+
+@pytest.mark.parametrize("metric", ["train_loss", "train_accuracy", "epoch", "lr"])
+def test_an_epoch_is_chosen_by_figures_of_validation_samples_only(metric):
+    cfg = configure(*FLOW, "protocol.selection=inner_val", f"protocol.metric={metric}")
+    with pytest.raises(ConfigError, match=rf"metric='{metric}'.*validation samples \(val_"):
+        check_options(cfg)
+    check_options(configure(*FLOW, "protocol.selection=last", f"protocol.metric={metric}"))
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """Processes that run folds side by side, and the one that started them."""
 
+import gc
+import os
 import subprocess
 import sys
 import time
@@ -7,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import HOUSE, SMALL, command
+from fer_lightning.protocols import fold as fold_module
+from tests.runs import HOUSE, SMALL, command, configure
 
 PATIENCE = 120.0  # seconds, on a machine that does other things too
 #: Two processes that fail at once, before a queue of folds that is longer than a pipe is wide.
@@ -55,6 +58,24 @@ def test_a_failure_ends_the_command_although_many_folds_wait(environment):
     assert "fer_lightning.errors.FERError: InstantiationException: Error locating target" in found.stderr
 
 
+def test_processes_that_load_samples_end_with_their_fold(run_here, monkeypatch):
+    found, fit = [], fold_module.fit_and_predict
+
+    def counted(*arguments):
+        fit(*arguments)
+        found.append(len(children(os.getpid())))
+
+    monkeypatch.setattr(fold_module, "fit_and_predict", counted)
+    gc.disable()  # which would end some of them now and then
+    try:
+        before = len(children(os.getpid()))
+        run_here("protocol.only=[samm-006,samm-007]", "protocol.selection=oracle_test", "data.num_workers=1",
+                 "trainer.max_epochs=2")  # fmt: skip
+    finally:
+        gc.enable()
+    assert found == [before] * 2
+
+
 @pytest.mark.slow
 def test_fold_processes_end_when_the_one_that_started_them_is_killed(environment):
     endless = [*SMALL, "protocol=kfold", "protocol.folds.k=2", "protocol.workers=2", "trainer.max_epochs=1000000"]
@@ -72,3 +93,9 @@ def test_fold_processes_end_when_the_one_that_started_them_is_killed(environment
         started.kill()
         for pid in filter(runs, folds):
             subprocess.run(["kill", "-9", str(pid)], check=False)
+
+
+@pytest.mark.parametrize("protocol", ["kfold", "loso", "published_folds"])
+def test_a_fold_has_as_many_threads_alone_as_among_others(protocol):
+    # null would divide the cores by the processes, and sums of floats depend on the number of threads
+    assert configure("model=arch1", "data=dfew", f"protocol={protocol}").protocol.threads == 1

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fer_lightning.errors import ConfigError
+from fer_lightning.errors import ConfigError, LeakError
 from fer_lightning.identity import run_folder
 from fer_lightning.protocols.weights import fingerprint
 from fer_lightning.stages import earlier
@@ -30,6 +30,40 @@ def test_the_stage_before_has_the_data_and_folds_of_this_one_and_the_settings_of
     assert earlier(first) is None
     cam = earlier(configure("model=arch1", "data=fer2013", "before={model: camnet}"))
     assert cam.data.recipe.size == 224, "the arrays are those that the stage's own network reads"
+
+
+def test_the_stage_before_may_have_other_data_which_brings_its_folds():
+    cfg = configure(*SMALL, "before={model: arch1, data: fer2013, protocol.workers: 2}", "protocol.only=[samm-006]")
+    first = earlier(cfg)
+    assert (first.data.name, first.data.kind, first.protocol.name) == ("fer2013", "face", "holdout")
+    assert (first.protocol.workers, first.protocol.only) == (2, None)
+    assert first.data.root == f"{cfg.paths.runs}/tiny/fer2013", "debug=tiny must not write into the real data"
+    same = earlier(configure(*SMALL, "before={data: casme2_flow, protocol: kfold, protocol.folds.k: 3, seed: 4}"))
+    assert (same.data.name, same.protocol.name, same.protocol.folds.k, same.seed) == ("casme2_flow", "kfold", 3, 4)
+
+
+def test_no_group_or_key_of_the_stage_before_is_ignored():
+    cfg = configure("model=ststnet", "data=megc2019_flow",
+                    "before={trainer: ddp, ++paths.runs: /x, ++data.batch_size: 6}")  # fmt: skip
+    first = earlier(cfg)
+    assert (first.trainer.num_nodes, first.trainer.devices) == (1, "auto")
+    assert (first.paths.runs, first.data.batch_size, cfg.data.batch_size) == ("/x", 6, 256)
+    with pytest.raises(ConfigError, match=r"before names protocol.* and not data.*protocol\.metric"):
+        earlier(configure(*SMALL, "before={protocol: kfold}"))
+
+
+@pytest.mark.slow
+def test_other_data_before_are_trained_on_first_and_remembered(run_here):
+    first = "before={data: megc2019_flow, model: ststnet, trainer.max_epochs: 1, protocol: kfold, protocol.folds.k: 2}"
+    kfold = [
+        "data=casme2_flow",
+        "protocol=kfold",
+        "protocol.folds.k=2",
+        "protocol.only=[fold0]",
+        "trainer.max_epochs=1",
+    ]
+    with pytest.raises(LeakError, match="which fold fold0 tests"):  # the composite holds CASME II
+        run_here(*kfold, first.replace("}", ", protocol.only: [fold1]}"))
 
 
 @pytest.mark.slow

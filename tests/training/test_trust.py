@@ -6,12 +6,14 @@ import signal
 import subprocess
 import time
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from hydra.utils import instantiate
 
+from fer_lightning.datasets import megc2019_flow
 from fer_lightning.errors import ConfigError, StorageError
 from fer_lightning.files import write_atomically
 from fer_lightning.protocols import fold as fold_module
@@ -238,6 +240,51 @@ def test_other_data_in_an_old_run_folder_is_refused(run_here, tiny_raw, tmp_path
     table.iloc[1:].to_csv(out / "manifest.csv", index=False)
     with pytest.raises(ConfigError, match="differs from the manifest of the data as it is now"):
         run_here("run_name=mine")
+
+
+@pytest.fixture
+def pictures(tmp_path, monkeypatch, run_here):
+    """Run on a raw folder of its own, `raw`, with a cache of its own."""
+    raw = tmp_path / "raw"
+    megc2019_flow.write_tiny(raw / "megc2019")
+
+    def go(*overrides, raw=raw):
+        return run_here("trainer.max_epochs=1", f"paths.raw={raw}", f"paths.cache={tmp_path}/cache", *overrides)
+
+    return go
+
+
+def test_folds_of_other_pixels_are_refused_but_moved_raw_files_are_not(pictures, tmp_path):
+    out = pictures("protocol.only=[samm-006]")
+    facts = json.loads((out / "run.json").read_text())
+    assert facts["synthetic"] is True
+    raw, moved = tmp_path / "raw", tmp_path / "moved"
+    raw.rename(moved)
+    for file in moved.rglob("*.*"):
+        file.touch()
+    assert pictures("protocol.only=[samm-007]", raw=moved) == out
+    assert len(predictions(out)) == 2
+    for file in [file for kind in ("jpg", "png", "bmp") for file in moved.rglob(f"*.{kind}")]:
+        cv2.imwrite(str(file), 255 - cv2.imread(str(file)))
+    with pytest.raises(ConfigError, match=r"run\.json: .*other pixels.*raw files.*run_name"):
+        pictures(raw=moved)
+    assert len(predictions(out)) == 2
+    pictures("protocol.only=[samm-006]", raw=moved)  # nothing to train: finished folds may still be looked at
+    assert json.loads((out / "run.json").read_text()) == facts
+    (out / "run.json").write_text('{"synthetic": true}\n')  # of before the pixels were kept
+    pictures("protocol.only=[smic-s01]", raw=moved)
+    assert len(predictions(out)) == 3
+
+
+@pytest.mark.parametrize(
+    "more", [[], ["protocol.selection=inner_val", "protocol.metric=val_loss"], ["protocol.selection=oracle_test"]]
+)
+def test_weights_that_become_nan_in_the_last_steps_are_no_finished_fold(run_here, tmp_path, more):
+    options = ["trainer.max_epochs=1", "data.batch_size=512", "optimizer=sgd", "optimizer.lr=1e30"]
+    with pytest.raises(ConfigError, match=r"training has diverged\. Lower optimizer\.lr \(now 1e\+30\)"):
+        run_here(*options, "protocol.only=[samm-006]", "trainer.save_weights=true", *more)
+    left = [file for kind in ("csv", "npz", "safetensors") for file in tmp_path.glob(f"runs/**/samm-006.{kind}")]
+    assert left == []
 
 
 def test_a_full_disk_loses_nothing_that_was_finished(run_here, monkeypatch, tmp_path):

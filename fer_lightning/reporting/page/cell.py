@@ -1,6 +1,7 @@
 """Read one run folder for the page, and refuse what is broken, foreign or contradicts itself."""
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from io import BytesIO
@@ -56,14 +57,14 @@ def describe(config: Any, folder: Path) -> dict[str, Any]:
             "data": str(config["data"]["name"]),
             "task": named(config.get("task") or {}).removesuffix("Task").lower(),
             "optimizer": named(optimizer),
-            "lr": _first(optimizer, "lr"),
+            "lr": _finite(_first(optimizer, "lr")),
             "scheduler": named(scheduler.get("scheduler")) or "none" if scheduler else "",
             "protocol": str(config["protocol"]["name"]),
             "selection": str(config["protocol"]["selection"]),
             "seed": int(config["seed"]),
-            "epochs": (config.get("trainer") or {}).get("max_epochs"),
+            "epochs": _finite((config.get("trainer") or {}).get("max_epochs")),
         }
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise PoolError(f"{folder.name}/config.yaml is not the config of a run ({error!r})") from error
 
 
@@ -82,6 +83,11 @@ def _first(node: Any, key: str) -> float | None:
     if isinstance(node.get(key), int | float):
         return node[key]
     return next((found for child in node.values() if (found := _first(child, key)) is not None), None)
+
+
+def _finite(value: Any) -> float | None:
+    """The number, or None: JSON has neither nan nor inf, and one aborted run may not cost the page of all others."""
+    return value if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def count_folds(folder: Path) -> dict[str, int | None]:
@@ -186,7 +192,7 @@ def _fold_facts(content: bytes) -> list[Any]:
     facts = json.loads(content)
     if not isinstance(facts, dict):
         raise ValueError("expected the facts of a fold")
-    return [value if isinstance(value := facts.get(key), int | float) else None for key in ("epoch", "seconds")]
+    return [_finite(facts.get(key)) for key in ("epoch", "seconds")]
 
 
 def _fold_figures(scores: dict[str, Any], content: bytes) -> tuple[int, float | None]:

@@ -105,16 +105,24 @@ function barChart(title, bars, level, levelName) {
   return h("figure", {}, h("figcaption", {}, title), scroll);
 }
 
+/** A text of at most `most` characters; of a longer one the middle is left out: what differs stands at its ends. */
+function shortened(text, most) {
+  if (text.length <= most) return text;
+  const end = Math.floor((most - 1) / 2);
+  return `${text.slice(0, most - 1 - end)}…${text.slice(text.length - end)}`;
+}
+
 /** Values with intervals, one row each. `rows`: [{label, value, low, high, colour, hollow, other}]; `other`: a diamond. */
 function forest(title, rows, label) {
   const ends = rows.flatMap(row => [row.value, row.low, row.high, row.other]).filter(isNumber);
   const margin = 0.02, low = Math.min(...ends) - margin, high = Math.max(...ends) + margin;
-  const left = Math.min(300, 20 + 6.1 * Math.max(...rows.map(row => row.label.length))), height = 46 + 20 * rows.length;
+  const names = rows.map(row => shortened(row.label, 44));
+  const left = 20 + 6.6 * Math.max(...names.map(name => name.length)), height = 46 + 20 * rows.length;
   const y = {low: rows.length, high: 0, ticks: []};
   const {node, px, py} = frame(title, left + 380, height, {low, high, ticks: ticks(low, high, 6), label}, y, left);
   rows.forEach((row, i) => {
     const middle = py(i + 0.5);
-    node.append(s("text", {x: left - 8, y: middle + 4, "text-anchor": "end"}, row.label));
+    node.append(s("text", {x: left - 8, y: middle + 4, "text-anchor": "end"}, names[i], s("title", {}, row.label)));
     if (isNumber(row.other)) node.append(diamond(px(row.other), middle, "var(--ink)", `${row.label}: ${fixed(row.other)} printed`));
     if (isNumber(row.value)) node.append(dot(px(row.value), middle, isNumber(row.low) && [px(row.low), px(row.high)], row));
   });
