@@ -17,7 +17,7 @@ from fer_lightning.cells import Cell, distinct, share_trainings, with_members
 from fer_lightning.compose import CONF, configure
 from fer_lightning.datasets import fer2013
 from fer_lightning.errors import ConfigError, PoolError
-from fer_lightning.paper_rows import EXPERIMENTS, read_budgets, read_rows, why_not
+from fer_lightning.paper_rows import BUDGETS, EXPERIMENTS, read_budgets, read_rows, why_not
 from fer_lightning.reporting.papers import glance, missing
 from fer_lightning.reporting.papers.collect import collect, read_table, write_table
 from fer_lightning.reporting.papers.made import commands, commits
@@ -364,12 +364,12 @@ def test_a_row_whose_time_is_printed_is_trained_alone():
 
 @pytest.mark.slow
 def test_a_row_that_fails_is_named_and_the_others_go_on(only, capfd):
-    broken = {"smoke": {"debug": "tiny", "optimizer.lr": -1.0, "protocol": "kfold", "protocol.folds.k": 2}}
+    broken = {"smoke": {"debug": "tiny", "++optimizer.eps": -1.0, "protocol": "kfold", "protocol.folds.k": 2}}
     out = only(*QUICK[:2], micro_oracle_random_guess={"budgets": broken})
     assert reproduce.main(["--budget", "smoke"]) == 1
     said = capfd.readouterr().out
     assert "1 done, 1 failed" in said
-    assert "failed: ValueError: Invalid learning rate: -1.0: micro-oracle-random-guess\n" in said
+    assert "failed: ValueError: Invalid epsilon value: -1.0: micro-oracle-random-guess\n" in said
     assert missing.read(out / "micro-oracle") == {("random-guess", "smoke"): "failed: ValueError"}
     results = read_results(out / "micro-oracle")
     assert set(results["row"]) == {"random-guess-oracle"}
@@ -492,7 +492,7 @@ def test_committed_tables_are_what_their_predictions_say(table, tmp_path):
     write_results(tmp_path / table)
     rows = read_rows()
     reasons = {(row.row, budget): why_not(row, budget, rows) for row in rows.values() if row.table == table
-               for budget in ("full", "cpu", "smoke")}  # fmt: skip
+               for budget in BUDGETS}  # fmt: skip
     write_readme(tmp_path / table, reasons)
     for name in ("results.csv", "README.md"):
         assert (tmp_path / table / name).read_bytes() == (EXPERIMENTS / table / name).read_bytes(), name
