@@ -71,12 +71,12 @@ def test_the_mean_is_that_of_the_seeds_and_its_interval_that_of_naive_resampling
     assert line["value"] == pytest.approx(np.mean(scores), abs=1e-6)
     assert line["n"] == str(len(tables[0]))
     people, rng, drawn = sorted(set(tables[0]["group"])), np.random.default_rng(5), []
-    for _ in range(1500):
+    for _ in range(400):
         rows = np.concatenate([np.flatnonzero(tables[0]["group"] == name) for name in rng.choice(people, len(people))])
         each = [table.iloc[rows] for table in tables]
         drawn.append(np.mean([f1_score(own["label"], own["predicted"], average="macro") for own in each]))
     width = line["high"] - line["low"]
-    assert [line["low"], line["high"]] == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.08 * width)
+    assert [line["low"], line["high"]] == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.12 * width)
     assert {("x", "uf1"), ("y", "accuracy_one_vs_rest")} <= set(found)
 
 

@@ -13,7 +13,7 @@ from fer_lightning.protocols import fold as fold_module
 from tests.runs import HOUSE, SMALL, command, configure
 
 PATIENCE = 120.0  # seconds, on a machine that does other things too
-#: Two processes that fail at once, before a queue of folds that is longer than a pipe is wide.
+#: A process that fails at once, before a queue of folds that is longer than a pipe is wide.
 MANY = """
 from pathlib import Path
 from tempfile import mkdtemp
@@ -28,7 +28,7 @@ cfg = OmegaConf.create({"data": {"_target_": "no.such.Module"}, "protocol": {"th
 data = SimpleNamespace(manifest=pd.DataFrame({"sample_id": ["a"]}), cache=SimpleNamespace(folder=Path("x/y")))
 folds = [Fold(str(i), tuple("sample" * 20 + str(k) for k in range(500)), (), (str(i),)) for i in range(40)]
 with FoldProgress(40, 0, lambda line: None) as progress:
-    _run_side_by_side(cfg, data, folds, Path(mkdtemp()), 2, progress)
+    _run_side_by_side(cfg, data, folds, Path(mkdtemp()), 1, progress)
 """
 
 
