@@ -41,7 +41,7 @@ def score_values(pool: Pool) -> dict[str, Any]:
         "folds": figures.pop("folds"),
         "targets": pool.targets,
         **figures,
-        "interval": _interval_sentence(pool.table),
+        "interval": units.interval_sentence(pool.table, RESAMPLES, SEED),
         "parts": _parts(pool),
         "validation": _validation(pool),
         "honest": _honest(pool, figures),
@@ -84,15 +84,6 @@ def _figures(table: pd.DataFrame, targets: list[str]) -> dict[str, Any]:
         **{name: float(function(own.sum(axis=0))) for name, function in scores.items()},
         **{f"{name}_ci95": list(ends[name]) if ends else None for name in scores},
     }
-
-
-def _interval_sentence(table: pd.DataFrame) -> str:
-    grouped = units.has_groups(table)
-    if units.units(table).nunique() < 2:
-        return f"No interval: all samples are of one {'group' if grouped else 'sample'}."
-    method = f"95 % percentile bootstrap, {RESAMPLES} resamples, seed {SEED}, over {units.said(table)}"
-    of_groups = ", each drawn with all its samples (parts: over the groups of the part)" if grouped else ""
-    return f"{method}{of_groups}. It covers the choice of test samples, not the randomness of training."
 
 
 def _parts(pool: Pool) -> dict[str, Any]:

@@ -27,6 +27,8 @@ SCORES: dict[str, Callable[[np.ndarray], Any]] = {
 }
 WITH_INTERVAL = ("uf1", "uar", "accuracy")
 LEVEL, RESAMPLES, SEED = 0.95, 2000, 0
+#: How the intervals are made where each sample stands for itself.
+OF_SAMPLES = "uf1, uar: {}; accuracy: 95 % Wilson interval"
 
 
 def write_scores(folder: Path) -> dict[str, Any]:
@@ -88,7 +90,7 @@ def _score_classes(pool: Pool, run: dict[str, Any]) -> dict[str, Any]:
         **run,
         **{name: figures[name] for name in SCORES},
         **{f"{name}_ci95": figures[f"{name}_ci95"] for name in WITH_INTERVAL},
-        "interval": _interval_sentence(labelled.table),
+        "interval": units.interval_sentence(labelled.table, RESAMPLES, SEED, OF_SAMPLES),
         "per_class": figures["per_class"],
         "confusion": figures["confusion"],
         "parts": _parts(labelled),
@@ -126,18 +128,6 @@ def _intervals(table: pd.DataFrame, classes: list[str], grouped: bool) -> dict[s
     if not grouped:
         ends["accuracy"] = wilson(int((table["label"] == table["predicted"]).sum()), len(table), LEVEL)
     return {name: list(ends[name]) for name in WITH_INTERVAL}
-
-
-def _interval_sentence(table: pd.DataFrame) -> str:
-    grouped = units.has_groups(table)
-    if units.units(table).nunique() < 2:
-        return f"No interval: all samples are of one {'group' if grouped else 'sample'}."
-    method = f"95 % percentile bootstrap, {RESAMPLES} resamples, seed {SEED}, over {units.said(table)}"
-    if grouped:
-        text = f"{method}, each drawn with all its samples (parts: over the groups of the part)"
-    else:
-        text = f"uf1, uar: {method}; accuracy: 95 % Wilson interval"
-    return f"{text}. It covers the choice of test samples, not the randomness of training."
 
 
 def _parts(pool: Pool) -> dict[str, Any]:

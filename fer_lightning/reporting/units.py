@@ -27,6 +27,17 @@ def said(table: pd.DataFrame) -> str:
     return f"{groups} groups and {samples} single samples" if samples else f"{groups} groups"
 
 
+def interval_sentence(table: pd.DataFrame, resamples: int, seed: int, of_samples: str = "{}") -> str:
+    """How the intervals of a run were made; `of_samples` is said around it where no sample has a group."""
+    grouped = has_groups(table)
+    if units(table).nunique() < 2:
+        return f"No interval: all samples are of one {'group' if grouped else 'sample'}."
+    method = f"95 % percentile bootstrap, {resamples} resamples, seed {seed}, over {said(table)}"
+    of_groups = f"{method}, each drawn with all its samples (parts: over the groups of the part)"
+    text = of_groups if grouped else of_samples.format(method)
+    return f"{text}. It covers the choice of test samples, not the randomness of training."
+
+
 def counts(tables: Sequence[pd.DataFrame], classes: Sequence[str]) -> np.ndarray:
     """Confusion counts of each unit in each of S runs (seeds) that tested the same people.
 
