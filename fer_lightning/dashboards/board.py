@@ -16,7 +16,8 @@ import yaml
 from fer_lightning.dashboards.samples import choose
 from fer_lightning.errors import PoolError
 from fer_lightning.functional.frames import natural_key
-from fer_lightning.reporting.pool import Pool, read_pool, value_columns
+from fer_lightning.reporting.pool import Pool, read_pool
+from fer_lightning.reporting.rows import value_columns
 
 #: Sample ids -> RGB pictures, uint8, ``(H, W, 3)``.
 Pictures = Callable[[Sequence[str]], list[np.ndarray]]

@@ -8,7 +8,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fer_lightning.reporting.contact import enlarge, picture
-from fer_lightning.reporting.pool import Pool, value_columns
+from fer_lightning.reporting.pool import Pool
+from fer_lightning.reporting.rows import value_columns
 
 
 def choose(pool: Pool, number: int) -> pd.DataFrame:

@@ -10,8 +10,9 @@ subjects do not show all classes.
 "F1" and "accuracy" mean several things in this field. WAR is `accuracy`, UAR is `uar`, UF1 and macro-F1 are
 `uf1`, micro-F1 of single-label predictions is `accuracy` again; see also `accuracy_one_vs_rest`.
 
-Absent classes: a class without a true sample is left out of the means of `uf1` and `uar`, as in the
-evaluation script of MEGC2019. What was predicted as such a class still counts as a miss of the true one.
+Absent classes: a class without a true sample is left out of the means of `uf1` and `uar`; what was predicted as such
+a class still counts as a miss of the true one. The evaluation script of MEGC2019 does the same where nothing is
+predicted as that class, and else gives it an F1 of 0 and a recall of nan. No data set here lacks a class as a whole.
 Counts without any sample have no score: nan.
 """
 

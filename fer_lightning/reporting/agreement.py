@@ -10,7 +10,8 @@ from fer_lightning.errors import PoolError
 from fer_lightning.functional import continuous
 from fer_lightning.reporting import units
 from fer_lightning.reporting.epochs import read_epochs
-from fer_lightning.reporting.pool import Pool, value_columns
+from fer_lightning.reporting.pool import Pool
+from fer_lightning.reporting.rows import value_columns
 
 MEASURES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "ccc": continuous.ccc,

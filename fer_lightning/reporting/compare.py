@@ -16,6 +16,7 @@ from fer_lightning.reporting import units
 from fer_lightning.reporting.pool import Pool
 from fer_lightning.reporting.scores import confusion
 from fer_lightning.reporting.tables import DAGGER
+from fer_lightning.reporting.twins import without_twins
 
 #: Said wherever a run with a dagger stands in a table of this file.
 LEAKED = f"{DAGGER} Scored at the epoch that was best on the test samples (oracle_test): a leak, so it looks too good."
@@ -85,9 +86,13 @@ def describe(name: str, pool: Pool) -> dict[str, Any]:
 
 
 def figures(pool: Pool) -> dict[str, float]:
-    """samples, accuracy, uf1 and uar of a run."""
+    """samples, accuracy, uf1 and uar of a run; on FER2013 also accuracy_deduplicated, see `twins`."""
     counts = confusion(pool.table, pool.classes)
-    return {"samples": int(counts.sum()), **{name: function(counts) for name, function in MEASURES.items()}}
+    found = {"samples": int(counts.sum()), **{name: function(counts) for name, function in MEASURES.items()}}
+    kept = without_twins(pool.table, pool)
+    if len(kept) < len(pool.table):
+        found["accuracy_deduplicated"] = metrics.accuracy(confusion(kept, pool.classes))
+    return found
 
 
 def compare(first: Pool, second: Pool, names: tuple[str, str]) -> dict[str, Any]:
@@ -95,24 +100,33 @@ def compare(first: Pool, second: Pool, names: tuple[str, str]) -> dict[str, Any]
 
     Returns:
         samples, units (what is drawn), only_first_right, only_second_right, mcnemar_p; of accuracy, uf1 and uar:
-        difference, ci95, bootstrap_p (both null where a single group leaves none) and permutation_p; method.
+        difference, ci95, bootstrap_p (both null where a single group leaves none) and permutation_p; method. Of
+        FER2013 also deduplicated: the same but for the method, without the samples that Training holds too.
 
     Raises:
         PoolError: the runs do not predict the same classes of the same samples.
     """
     check_classes([first, second], names)
     tables = aligned([first.labelled().table, second.labelled().table], names, "tested samples")
+    found = _compared(tables, first.classes)
+    kept = [without_twins(table, first) for table in tables]
+    if 0 < len(kept[0]) < len(tables[0]):
+        found["deduplicated"] = _compared(kept, first.classes)
+    return found | {"method": _method(tables[0], found["units"])}
+
+
+def _compared(tables: Sequence[pd.DataFrame], classes: list[str]) -> dict[str, Any]:
+    """What `compare` returns, of two aligned tables."""
     hits = [(table["label"] == table["predicted"]).to_numpy() for table in tables]
     only = [int((hits[i] & ~hits[1 - i]).sum()) for i in (0, 1)]
-    counts = [units.counts([table], first.classes) for table in tables]
-    found: dict[str, Any] = {
+    found = {
         "samples": len(tables[0]),
         "units": units.said(tables[0]),
         "only_first_right": only[0],
         "only_second_right": only[1],
         "mcnemar_p": mcnemar(*only),
     }
-    return found | differences(*counts) | {"method": _method(tables[0], found["units"])}
+    return found | differences(*(units.counts([table], classes) for table in tables))
 
 
 def differences(first: np.ndarray, second: np.ndarray) -> dict[str, dict[str, Any]]:
@@ -163,17 +177,26 @@ def scores_table(rows: Sequence[dict[str, Any]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     table.add_column("", overflow="fold")
     table.add_column("model", overflow="fold")
-    for header in ("seed", "n", "accuracy", "UF1", "UAR"):
+    measures = [*MEASURES, *(["accuracy_deduplicated"] if any("accuracy_deduplicated" in row for row in rows) else [])]
+    for header in ("seed", "n", "accuracy", "UF1", "UAR", "accuracy without twins")[: 2 + len(measures)]:
         table.add_column(header, justify="right")
     for row in rows:
         name = row["name"] + (f" {DAGGER}" if "oracle_test" in row["selection"] else "")
-        scores = [f"{row[measure]:.4f}" for measure in MEASURES]
+        scores = [f"{row[measure]:.4f}" if measure in row else "" for measure in measures]
         table.add_row(name, row["model"], str(row["seed"]), str(row["samples"]), *scores)
     return table
 
 
 def print_comparison(found: dict[str, Any], names: tuple[str, str], console: Console) -> None:
     """Print what `compare` returns, less its method."""
+    _print_differences(found, f"{names[0]} minus {names[1]}", console)
+    if "deduplicated" in found:
+        number = found["samples"] - found["deduplicated"]["samples"]
+        title = f"{names[0]} minus {names[1]}, without the {number} twins: pictures of the test that Training holds too"
+        _print_differences(found["deduplicated"], title, console)
+
+
+def _print_differences(found: dict[str, Any], heading: str, console: Console) -> None:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     table.add_column("")
     for header in ("difference", "95 %", "p bootstrap", "p permutation"):
@@ -184,7 +207,7 @@ def print_comparison(found: dict[str, Any], names: tuple[str, str], console: Con
         drawn = f"{row['bootstrap_p']:.4f}" if row["ci95"] else ""
         table.add_row(title, f"{row['difference']:+.4f}", ends, drawn, f"{row['permutation_p']:.4f}")
     plain = {"markup": False, "highlight": False, "soft_wrap": True}
-    console.print(f"\n{names[0]} minus {names[1]}", **plain)
+    console.print(f"\n{heading}", **plain)
     console.print(table)
     hits = f"{found['only_first_right']} hit by the first only, {found['only_second_right']} by the second only"
     line = f"n = {found['samples']}, over {found['units']}; {hits}, McNemar p {found['mcnemar_p']:.4g}"

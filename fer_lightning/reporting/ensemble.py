@@ -27,7 +27,8 @@ from fer_lightning.reporting.compare import MEASURES, compare, confusion, descri
 from fer_lightning.reporting.ensemble_text import notes, readme
 from fer_lightning.reporting.epochs import at_last_epoch
 from fer_lightning.reporting.members import Members, read_members, validation_by_fold
-from fer_lightning.reporting.pool import KEYS, probability_columns, read_pool
+from fer_lightning.reporting.pool import KEYS, read_pool
+from fer_lightning.reporting.rows import probability_columns
 from fer_lightning.reporting.scores import distinct, write_scores
 from fer_lightning.reporting.tables import DAGGER
 
@@ -141,9 +142,13 @@ def _claim(out: Path, config: dict[str, Any]) -> None:
     """Write ``config.yaml``; refuse a folder with anything but this ensemble in it."""
     file = out / "config.yaml"
     if out.is_dir() and any(out.iterdir()):
-        found = yaml.safe_load(file.read_bytes()) if file.is_file() else None
+        try:
+            found = yaml.safe_load(file.read_bytes()) if file.is_file() else None
+        except yaml.YAMLError:  # nor is it the config of an ensemble
+            found = None
         there = found.get("ensemble") if isinstance(found, dict) else None
         if there != config["ensemble"]:
+            there = there if isinstance(there, dict) and {"identity", "rule"} <= there.keys() else None
             held = f"ensemble {there['identity']} (rule {there['rule']})" if there else "something that is no ensemble"
             raise ConfigError(
                 f"{out} holds {held}, expected nothing or ensemble {config['ensemble']['identity']}. Choose another "

@@ -4,9 +4,9 @@ It serves two ends: to check that the published predictions are those of the ora
 the same training scores at its last epoch.
 """
 
-import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,8 @@ import pandas as pd
 from fer_lightning.errors import PoolError
 from fer_lightning.functional.continuous import best_epoch
 from fer_lightning.functional.selection import oracle_epoch
-from fer_lightning.reporting.pool import SUM_TOLERANCE, Pool, probability_columns, value_columns
+from fer_lightning.reporting.pool import Pool
+from fer_lightning.reporting.rows import SUM_TOLERANCE, probability_columns, value_columns
 
 #: Digits in the prediction files of a run folder, so that the last epoch reads as that of a run that never looked.
 DIGITS = 8
@@ -71,8 +72,23 @@ def at_last_epoch(pool: Pool) -> Pool:
 
     (A network that draws random numbers when it predicts, as `RandomGuess`, draws other ones the next time.)
     """
-    folds = [fold | {"epoch": fold["epochs"]} for fold in pool.folds]
+    folds = [fold | {"epoch": fact(pool, fold, "epochs", int)} for fold in pool.folds]
     return replace(pool, table=pool.table.assign(**last_epoch(pool)), folds=folds, selection="last")
+
+
+def fact(pool: Pool, meta: dict[str, Any], key: str, kind: type | UnionType = object) -> Any:
+    """What ``predictions/<fold>.json`` says under `key`.
+
+    Raises:
+        PoolError: it says nothing, or something of another kind; names the file.
+    """
+    if not isinstance(meta.get(key), kind) or key not in meta:
+        found = repr(meta[key]) if key in meta else f"only {', '.join(meta)}"
+        raise PoolError(
+            f"{pool.folder / 'predictions' / meta['fold']}.json: expected {key} of the fold, found {found}. Remove "
+            f"predictions/{meta['fold']}.* and run the same command again: only this fold is run"
+        )
+    return meta[key]
 
 
 def _read_fold(pool: Pool, meta: dict[str, Any]) -> Epochs:
@@ -86,7 +102,8 @@ def _read_fold(pool: Pool, meta: dict[str, Any]) -> Epochs:
         if sorted(sample_id) != sorted(rows.index) or found[name].shape != expected or not len(epoch):
             raise PoolError(
                 f"{path}: expected {name} {expected} of the {len(rows)} samples of "
-                f"predictions/{meta['fold']}.csv, found {found[name].shape} of {len(sample_id)} samples"
+                f"predictions/{meta['fold']}.csv, found {found[name].shape} of {len(sample_id)} samples. Remove "
+                f"predictions/{meta['fold']}.csv and run the same command again: only this fold is run"
             )
     rows = rows.loc[sample_id]
     if pool.classes:
@@ -95,28 +112,38 @@ def _read_fold(pool: Pool, meta: dict[str, Any]) -> Epochs:
     else:
         target = np.full(len(rows), -1)
         best, rule = best_epoch(found["values"], rows[pool.targets].to_numpy(dtype=float)), "the highest CCC"
-    if epoch[best] != meta["epoch"]:
+    named = fact(pool, meta, "epoch", int)
+    if epoch[best] != named:
         raise PoolError(
             f"{path}: the epoch with {rule} is {epoch[best]}, but predictions/{meta['fold']}.json "
-            f"names epoch {meta['epoch']}; both files must come from one run"
+            f"names epoch {named}; both files must come from one run"
         )
     for name in columns:
         gap = np.abs(rows[columns[name]].to_numpy(dtype=float) - found[name][best]).max(initial=0.0)
         if not gap <= SUM_TOLERANCE:
             raise PoolError(
-                f"{path}: {name} of epoch {meta['epoch']} differ from predictions/{meta['fold']}.csv "
+                f"{path}: {name} of epoch {named} differ from predictions/{meta['fold']}.csv "
                 f"by up to {gap:.2g}; both files must come from one run"
             )
     return Epochs(sample_id, epoch, found["probabilities"], found["values"], target)
 
 
 def _arrays(path: Path, fold: str, names: list[str]) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Sample ids ``(n,)``, epochs ``(E,)`` and the arrays called `names`, of finite numbers."""
     remedy = f"Remove predictions/{fold}.csv and run the same command again: only this fold is run"
+    kinds = {"sample_id": ("U", 1, "text (samples,)"), "epoch": ("iu", 1, "whole numbers (epochs,)")}
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return arrays["sample_id"], arrays["epoch"], {name: arrays[name] for name in names}
+        with np.load(path, allow_pickle=False) as file:
+            found = {name: file[name] for name in (*kinds, *names)}
     except FileNotFoundError as error:
         raise PoolError(f"{path}: not found, but selection=oracle_test records all epochs. {remedy}") from error
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-        wanted = f"expected the arrays {', '.join(['sample_id', 'epoch', *names])}"
-        raise PoolError(f"{path}: {wanted} ({error}). {remedy}") from error
+    except Exception as error:  # a bit that fell over makes zipfile and NumPy raise a dozen types
+        wanted, reason = ", ".join([*kinds, *names]), " ".join(str(error).split())
+        raise PoolError(f"{path}: expected the arrays {wanted} ({reason or type(error).__name__}). {remedy}") from error
+    for name, array in found.items():
+        kind, axes, words = kinds.get(name, ("f", 3, "numbers (epochs, samples, columns)"))
+        if array.dtype.kind not in kind or array.ndim != axes:
+            raise PoolError(f"{path}: expected {name} as {words}, found {array.dtype} {array.shape}. {remedy}")
+        if kind == "f" and (wrong := int((~np.isfinite(array)).sum())):
+            raise PoolError(f"{path}: expected finite {name}, found {wrong} of {array.size} that are not. {remedy}")
+    return found.pop("sample_id"), found.pop("epoch"), found

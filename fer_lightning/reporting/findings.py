@@ -1,9 +1,10 @@
 """What may be wrong with the pictures of a data set, in words, with numbers and examples.
 
-A finding is ``{"check", "text", "number", "examples"}``. Functions take manifest rows (``sample_id, label, split``) and
-the pictures of these rows, ``(N, ...)``, possibly memory-mapped.
+A finding is ``{"check", "text", "number", "examples"}``. Functions take manifest rows (``sample_id, label, split,
+subject, group``) and the pictures of these rows, ``(N, ...)``, possibly memory-mapped.
 """
 
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
@@ -32,7 +33,7 @@ def constant(rows: pd.DataFrame, pictures: np.ndarray) -> list[dict]:
 
 
 def exact_duplicates(rows: pd.DataFrame, pictures: np.ndarray) -> list[dict]:
-    """Identical pictures, those of them that carry several labels, and those that stand in two splits."""
+    """Identical pictures, those of them with several labels, those of several people, and those in two splits."""
     groups = duplicates.exact_groups(pictures)
     if not groups:
         return []
@@ -52,7 +53,7 @@ def exact_duplicates(rows: pd.DataFrame, pictures: np.ndarray) -> list[dict]:
             share = len(twins) / (splits == second).sum()
             text = f"{len(twins)} pictures of {second} ({share:.1%}) are also in {first}"
             found.append(finding(f"{second} in {first}", text, len(twins), ids[twins].tolist()))
-    return found
+    return found + _several_people("people", "identical", rows, groups)
 
 
 def near_duplicates(rows: pd.DataFrame, pictures: np.ndarray, threshold: float) -> list[dict]:
@@ -71,7 +72,32 @@ def near_duplicates(rows: pd.DataFrame, pictures: np.ndarray, threshold: float) 
             share = len(twins) / (splits == second).sum()
             text = f"{len(twins)} pictures of {second} ({share:.1%}) have a like one in {first}"
             found.append(finding(f"{second} near {first}", text, len(twins), ids[twins].tolist()))
-    return found
+    a, b = rows["group"].to_numpy()[pairs[order]].T
+    return found + _several_people("people near", "near", rows, pairs[order][a != b])
+
+
+def _several_people(check: str, kind: str, rows: pd.DataFrame, alike: Sequence[np.ndarray]) -> list[dict]:
+    """Which of the rows that are alike belong to several groups of the manifest: a leak wherever these make the folds.
+
+    Args:
+        check: name of the finding.
+        kind: how they are alike: identical or near.
+        rows: of the manifest; a group "" says nothing.
+        alike: rows that are alike, by their places.
+    """
+    ids, people = rows["sample_id"].to_numpy(), rows["group"].to_numpy()
+    known = [members[people[members] != ""] for members in alike]
+    shared = [members for members in known if len(set(people[members])) > 1]
+    if not shared:
+        return []
+    number, sign = len(np.unique(np.concatenate(shared))), "=" if kind == "identical" else "~"
+    whom = "people" if (rows["subject"] != "").any() else "groups (clips or videos)"
+    text = (
+        f"{number} {kind} pictures stand with several {whom}: under leave-one-subject-out and k-fold a picture is "
+        "trained on and tested"
+    )
+    examples = [f" {sign} ".join(f"{ids[row]} of {people[row]}" for row in members) for members in shared[:5]]
+    return [finding(check, text, number, examples)]
 
 
 def _paired(pairs: np.ndarray, splits: np.ndarray, first: str, second: str) -> np.ndarray:

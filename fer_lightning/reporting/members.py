@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from glob import glob
@@ -16,7 +15,9 @@ from fer_lightning.functional.frames import natural_key
 from fer_lightning.functional.mixing import combine
 from fer_lightning.reporting.compare import aligned, check_classes, is_oracle
 from fer_lightning.reporting.epochs import at_last_epoch
-from fer_lightning.reporting.pool import KEYS, SUM_TOLERANCE, Pool, probability_columns, read_pool
+from fer_lightning.reporting.pool import KEYS, Pool, read_pool
+from fer_lightning.reporting.rows import SUM_TOLERANCE, probability_columns
+from fer_lightning.reporting.twins import without_twins
 
 VIEWS = ("mean", "vote", "centre")
 
@@ -110,7 +111,7 @@ def read_members(folders: Sequence[Path], views: str | None = None, last: bool =
 
 
 def validation_by_fold(members: Members) -> dict[str, list[pd.DataFrame]]:
-    """Fold -> the validation predictions of each member, rows aligned.
+    """Fold -> the validation predictions of each member, rows aligned; of FER2013 without twins of training samples.
 
     Raises:
         ConfigError: a member has no validation predictions of a fold, or tests other samples in it.
@@ -137,7 +138,7 @@ def validation_by_fold(members: Members) -> dict[str, list[pd.DataFrame]]:
 
 
 def _of_fold(members: Members, fold: str) -> list[pd.DataFrame]:
-    tables = [pool.validation[pool.validation["fold"] == fold] for pool in members.pools]
+    tables = [without_twins(pool.validation[pool.validation["fold"] == fold], pool) for pool in members.pools]
     remedy = "Validation samples that a protocol draws depend on the seed: weights need members of one seed"
     return aligned(tables, members.names, f"validation samples in fold {fold}", remedy)
 
@@ -172,13 +173,21 @@ def _read_views(path: Path, table: pd.DataFrame, fold: str) -> tuple[np.ndarray,
             found = arrays["sample_id"], arrays["view"], arrays["probabilities"].astype(float)
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: not found; only runs with views=<name> keep the predictions of views") from error
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise PoolError(f"{path}: expected the arrays sample_id, view and probabilities ({error})") from error
-    expected = table.loc[table["fold"] == fold, "sample_id"]
-    if sorted(found[0]) != sorted(expected) or found[2].shape[:2] != (len(expected), len(found[1])):
+    except Exception as error:  # a bit that fell over makes zipfile and NumPy raise a dozen types
         raise PoolError(
-            f"{path}: expected {len(found[1])} views of the {len(expected)} samples of predictions/{fold}.csv, found "
-            f"{found[2].shape[:2]} of {len(found[0])} samples. Remove predictions/{fold}.csv and run this fold again"
+            f"{path}: expected the arrays sample_id, view and probabilities ({' '.join(str(error).split())}). Remove "
+            f"predictions/{fold}.csv and run the same command again: only this fold is run"
+        ) from error
+    expected = table.loc[table["fold"] == fold, "sample_id"]
+    axes = tuple(array.ndim for array in found)
+    if (
+        axes != (1, 1, 3)
+        or sorted(found[0]) != sorted(expected)
+        or found[2].shape[:2] != (len(expected), len(found[1]))
+    ):
+        raise PoolError(
+            f"{path}: expected {found[1].size} views of the {len(expected)} samples of predictions/{fold}.csv, found "
+            f"{found[2].shape[:2]} of {found[0].size} samples. Remove predictions/{fold}.csv and run this fold again"
         )
     return found
 

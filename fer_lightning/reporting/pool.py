@@ -26,11 +26,10 @@ import yaml
 
 from fer_lightning.errors import PoolError
 from fer_lightning.functional.frames import natural_key
+from fer_lightning.reporting.rows import check_classes, columns_of, refuse, value_columns
 
 AGAIN = "Run the same command again: finished folds are skipped."
 KEYS = ["sample_id", "dataset", "group", "label", "fold"]
-SUM_TOLERANCE = 1e-4
-TIE_TOLERANCE = 1e-6
 VALUE_TOLERANCE = 1e-6
 
 
@@ -98,7 +97,7 @@ def read_pool(folder: Path) -> Pool:
     files = _files(folder / "predictions")
     parts = [_read_predictions(file, *names) for file in files]
     tested = manifest[manifest["fold"] != ""]
-    rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=_columns(*names))
+    rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns_of(*names))
     _demand_complete(rows["sample_id"], tested["sample_id"], folder)
     return Pool(
         folder=folder,
@@ -118,10 +117,10 @@ def _read_config(path: Path) -> dict[str, Any]:
         return {
             "classes": [] if targets and not task.get("num_classes") else list(config["data"]["classes"]),
             "targets": targets,
-            "model": config["model_name"],
-            "data": config["data"]["name"],
-            "protocol": config["protocol"]["name"],
-            "selection": config["protocol"]["selection"],
+            "model": str(config["model_name"]),
+            "data": str(config["data"]["name"]),
+            "protocol": str(config["protocol"]["name"]),
+            "selection": str(config["protocol"]["selection"]),
             "seed": int(config["seed"]),
         }
     except (ValueError, OverflowError) as error:
@@ -129,7 +128,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     except (KeyError, TypeError, AttributeError) as error:
         raise PoolError(
             f"{path}: expected model_name, data.classes, data.name, protocol.name, protocol.selection and "
-            f"seed; missing: {error}. Is this the config of a run?"
+            f"seed; missing: {error}. Is this the config of a run? If so it is damaged: remove it. {AGAIN}"
         ) from error
 
 
@@ -155,7 +154,7 @@ def _read(path: Path, parse: Any, absent: str = "", cure: str = f"Remove it. {AG
     except OSError as error:
         raise PoolError(f"{path}: cannot be read ({error.strerror or error}). {cure}") from error
     except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise PoolError(f"{path}: cannot be read ({error}). {cure}") from error
+        raise PoolError(f"{path}: cannot be read ({' '.join(str(error).split())}). {cure}") from error
 
 
 def _strings(content: bytes) -> pd.DataFrame:
@@ -168,62 +167,20 @@ def _files(folder: Path) -> list[Path]:
     return sorted(files, key=lambda file: natural_key(file.stem))
 
 
-def probability_columns(classes: list[str]) -> list[str]:
-    """Columns of the class probabilities, in class order."""
-    return [f"p_{name}" for name in classes]
-
-
-def value_columns(targets: list[str]) -> list[str]:
-    """Columns of the predicted values, in the order of the targets."""
-    return [f"predicted_{name}" for name in targets]
-
-
-def _columns(classes: list[str], targets: list[str]) -> list[str]:
-    of_classes = ["label", "predicted", *probability_columns(classes)] if classes else []
-    return ["sample_id", "fold", *of_classes, *targets, *value_columns(targets)]
-
-
 def _read_predictions(path: Path, classes: list[str], targets: list[str]) -> pd.DataFrame:
     rows = _read(path, _strings)
-    expected = _columns(classes, targets)
+    expected = columns_of(classes, targets)
     if list(rows.columns) != expected:
         raise PoolError(f"{path}: expected the columns {expected}, found {list(rows.columns)}")
-    _refuse(path, rows, rows["fold"] != path.stem, f"name another fold than {path.stem!r}", "fold")
+    refuse(path, rows, rows["fold"] != path.stem, f"name another fold than {path.stem!r}", "fold")
     if classes:
-        _check_classes(path, rows, classes, targets)
+        check_classes(path, rows, classes, targets)
     for name in (*targets, *value_columns(targets)):
         values = pd.to_numeric(rows[name], errors="coerce")
         absent = (rows[name] == "") & (name in targets)
-        _refuse(path, rows, ~np.isfinite(values) & ~absent, f"have no number as {name}", name)
+        refuse(path, rows, ~np.isfinite(values) & ~absent, f"have no number as {name}", name)
         rows[name] = values
     return rows
-
-
-def _check_classes(path: Path, rows: pd.DataFrame, classes: list[str], targets: list[str]) -> None:
-    columns = probability_columns(classes)
-    rows[columns] = rows[columns].apply(pd.to_numeric, errors="coerce")
-    probabilities = rows[columns].to_numpy()
-    unlabelled = (rows["label"] == "") & bool(targets)
-    _refuse(path, rows, ~rows["label"].isin(classes) & ~unlabelled, f"have a label outside {classes}", "label")
-    _refuse(path, rows, ~rows["predicted"].isin(classes), f"have a predicted outside {classes}", "predicted")
-    outside = ~((probabilities >= -TIE_TOLERANCE) & (probabilities <= 1 + TIE_TOLERANCE)).all(axis=1)
-    _refuse(path, rows, outside, "have a probability that is no number from 0 to 1", columns)
-    off = ~(np.abs(probabilities.sum(axis=1) - 1) <= SUM_TOLERANCE)
-    _refuse(path, rows, off, "have probabilities that do not sum to 1", columns)
-    own = probabilities[np.arange(len(rows)), pd.Index(classes).get_indexer(rows["predicted"])]
-    lower = own < probabilities.max(axis=1, initial=0.0) - TIE_TOLERANCE
-    _refuse(path, rows, lower, "are not predicted as their most probable class", ["predicted", *columns])
-
-
-def _refuse(path: Path, rows: pd.DataFrame, bad: Any, what: str, show: str | list[str]) -> None:
-    bad = np.asarray(bad)
-    if bad.any():
-        first = rows[bad].iloc[0]
-        found = first[show] if isinstance(show, str) else first[show].to_dict()
-        raise PoolError(
-            f"{path}: {int(bad.sum())} rows {what} (first: {first['sample_id']!r} with {found!r}). "
-            "Remove this file and run the same command again: only this fold is run"
-        )
 
 
 def _demand_complete(found: pd.Series, expected: pd.Series, folder: Path) -> None:
@@ -277,10 +234,10 @@ def _read_validation(
     for file in files:
         rows = _read_predictions(file, classes, targets)
         tested = manifest.loc[manifest["fold"] == file.stem, "sample_id"]
-        _refuse(file, rows, rows["sample_id"].duplicated(), "stand in the file twice", "sample_id")
-        _refuse(file, rows, rows["sample_id"].isin(tested), "are test samples of this fold", "sample_id")
+        refuse(file, rows, rows["sample_id"].duplicated(), "stand in the file twice", "sample_id")
+        refuse(file, rows, rows["sample_id"].isin(tested), "are test samples of this fold", "sample_id")
         unknown = ~rows["sample_id"].isin(manifest["sample_id"])
-        _refuse(file, rows, unknown, "are not in manifest.csv", "sample_id")
+        refuse(file, rows, unknown, "are not in manifest.csv", "sample_id")
         tables.append(_join(rows, manifest, file.parent, targets, with_fold=False))
     return pd.concat(tables, ignore_index=True)
 

@@ -14,8 +14,9 @@ from fer_lightning.functional import metrics
 from fer_lightning.functional.stats import bootstrap, wilson
 from fer_lightning.reporting import units
 from fer_lightning.reporting.agreement import score_values
-from fer_lightning.reporting.epochs import read_epochs
+from fer_lightning.reporting.epochs import fact, read_epochs
 from fer_lightning.reporting.pool import Pool, read_pool
+from fer_lightning.reporting.twins import without_twins
 
 SCORES: dict[str, Callable[[np.ndarray], Any]] = {
     "accuracy": metrics.accuracy,
@@ -50,7 +51,8 @@ def score(pool: Pool) -> dict[str, Any]:
         samples, folds, classes, selection, seed; accuracy, uf1, uar, weighted_f1, mcc,
         accuracy_one_vs_rest; the 95 % intervals of three of them (null where a single group leaves none)
         and `interval`, the sentence that says how they were made; per_class, confusion (rows true); parts
-        (by source data set, for composites); validation (hold-out runs that chose by it); honest
+        (by source data set, for composites); validation (hold-out runs that chose by it); of FER2013 deduplicated
+        (without the samples that Training holds too, see `twins`); honest
         (selection=oracle_test: what the last epoch scores and by how much the oracle exceeds it);
         synthetic, versions, device, seconds. A run that predicts continuous values has the figures of
         `agreement.score_values` in their place; one that predicts both has them as `continuous` behind honest, and
@@ -59,9 +61,9 @@ def score(pool: Pool) -> dict[str, Any]:
     run = {"selection": pool.selection, "seed": pool.seed}
     made = {
         "synthetic": pool.synthetic,
-        "versions": distinct([fold["versions"] for fold in pool.folds]),
-        "device": distinct([fold["device"] for fold in pool.folds]),
-        "seconds": float(sum(fold["seconds"] for fold in pool.folds)),
+        "versions": distinct([fact(pool, fold, "versions") for fold in pool.folds]),
+        "device": distinct([fact(pool, fold, "device") for fold in pool.folds]),
+        "seconds": float(sum(fact(pool, fold, "seconds", int | float) for fold in pool.folds)),
     }
     if not pool.classes:
         figures = score_values(pool)
@@ -83,6 +85,8 @@ def _score_classes(pool: Pool, run: dict[str, Any]) -> dict[str, Any]:
     if labelled.table.empty:
         raise PoolError(f"{pool.folder}: none of the {len(pool.table)} tested samples has a label: no score")
     figures = _figures(labelled.table, pool.classes, units.has_groups(labelled.table))
+    kept = without_twins(labelled.table, labelled)
+    deduplicated = {"deduplicated": _some(kept, pool.classes)} if 0 < len(kept) < len(labelled.table) else {}
     return {
         "samples": figures.pop("samples"),
         "folds": figures.pop("folds"),
@@ -95,6 +99,7 @@ def _score_classes(pool: Pool, run: dict[str, Any]) -> dict[str, Any]:
         "confusion": figures["confusion"],
         "parts": _parts(labelled),
         "validation": _validation(labelled),
+        **deduplicated,
         "honest": _honest(pool, labelled.table, figures),
     }
 
@@ -140,7 +145,11 @@ def _parts(pool: Pool) -> dict[str, Any]:
 def _validation(pool: Pool) -> dict[str, Any] | None:
     if pool.validation is None or pool.protocol != "holdout":
         return None
-    figures = _figures(pool.validation, pool.classes, units.has_groups(pool.validation))
+    return _some(pool.validation, pool.classes)
+
+
+def _some(table: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
+    figures = _figures(table, classes, units.has_groups(table))
     return {name: figures[name] for name in ("samples", "accuracy", "uf1", "uar", "accuracy_ci95")}
 
 

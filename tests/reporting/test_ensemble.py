@@ -123,7 +123,7 @@ def test_real_predictions_mixed_with_themselves_are_themselves(tmp_path):
         theirs[key] for key in ("confusion", "uf1", "uf1_ci95")
     ]
     assert any("has the same predictions as" in note for note in report["notes"])
-    assert report["best_chosen_by"].startswith("validation UF1 (0.5327")
+    assert report["best_chosen_by"].startswith("validation UF1 (0.4667")
 
 
 def test_weights_are_those_of_the_validation_and_never_see_the_test(split, tmp_path):

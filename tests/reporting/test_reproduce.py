@@ -31,8 +31,9 @@ from fer_lightning.reporting.papers.readme import (
     read_results,
     write_readme,
 )
-from fer_lightning.reporting.papers.results import DUPLICATES, figures, write_results
+from fer_lightning.reporting.papers.results import figures, write_results
 from fer_lightning.reporting.pool import Pool
+from fer_lightning.reporting.twins import LIST
 from fer_lightning.reproduction import Plan, read_speeds
 from fer_lightning.verify import in_train
 from tests.runs import HOUSE, NO_TORCH
@@ -65,8 +66,9 @@ def guesses(n: int = 60) -> pd.DataFrame:
 
 @pytest.fixture
 def only(monkeypatch, tmp_path):
-    """Let the command know some rows only; results go to a temporary folder."""
+    """Let the command know some rows only; results go to a temporary folder, and real data are read where asked for."""
     monkeypatch.setenv("FER_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("FER_RAW", str(tmp_path / "no-data"))
     monkeypatch.delenv("FER_CACHE", raising=False)
 
     def choose(*names: str, **changes: dict) -> Path:
@@ -592,7 +594,7 @@ def test_the_committed_list_of_duplicates_is_what_the_release_says(fer_raw):
     tested = release[release["Usage"] != "Training"]
     first = release[release["Usage"] == "Training"].reset_index().drop_duplicates("pixels").set_index("pixels")["index"]
     twins = tested["pixels"].map(first).dropna().astype(int)
-    committed = pd.read_csv(EXPERIMENTS / DUPLICATES)
+    committed = pd.read_csv(LIST)
     assert committed["split"].value_counts().to_dict() == {"test": 288, "val": 280}
     assert committed["sample_id"].tolist() == [f"fer2013/{row:05d}" for row in twins.index]
     assert committed["twin"].tolist() == [f"fer2013/{row:05d}" for row in twins]

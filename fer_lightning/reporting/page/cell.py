@@ -16,7 +16,8 @@ import yaml
 from fer_lightning.errors import PoolError
 from fer_lightning.functional import continuous
 from fer_lightning.functional.frames import natural_key
-from fer_lightning.reporting.pool import read_pool, value_columns
+from fer_lightning.reporting.pool import read_pool
+from fer_lightning.reporting.rows import value_columns
 from fer_lightning.reporting.scores import WITH_INTERVAL, score
 
 #: PyYAML's C parser where it was built in: ten times as fast.
@@ -36,7 +37,7 @@ def load(file: Path, parse: Callable[[bytes], Any]) -> Any:
     except FileNotFoundError as error:
         raise PoolError(f"{file.parent.name}/{file.name} is missing") from error
     except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise PoolError(f"{file.parent.name}/{file.name} cannot be read: {error}") from error
+        raise PoolError(f"{file.parent.name}/{file.name} cannot be read: {' '.join(str(error).split())}") from error
 
 
 def read_config(folder: Path) -> dict[str, Any]:

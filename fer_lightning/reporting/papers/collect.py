@@ -34,6 +34,7 @@ from fer_lightning.reporting.scores import distinct
 
 #: Digits of probabilities and values behind the point: what is predicted stands beside them, in words.
 FORMAT = "%.5f"
+ROUNDED = 5e-6
 #: A file larger than this does not belong into a repository.
 LIMIT = 5_000_000
 PICTURE, PICTURE_LIMIT = "grad_cam_classes", 500_000
@@ -80,10 +81,11 @@ def collect(folder: Path, predictions: Path, about: Mapping[str, Any], synthetic
     if about.get("read") == "last":
         pool = at_last_epoch(pool)
     lasts = [last_epoch(pool).add_prefix("last_")] if pool.selection == "oracle_test" else []
-    write_table(file.with_suffix(".csv.gz"), pd.concat([pool.table, *lasts], axis=1))
+    written = {"predictions_sha256": write_table(file.with_suffix(".csv.gz"), pd.concat([pool.table, *lasts], axis=1))}
     if pool.validation is not None:
-        write_table(file.with_name(f"{file.stem}-validation.csv.gz"), pool.validation)
-    write_facts(file, {**about, **_facts(pool), "folds": _folds(pool), "scores_sha256": sha})
+        table = file.with_name(f"{file.stem}-validation.csv.gz")
+        written["validation_sha256"] = write_table(table, pool.validation)
+    write_facts(file, {**about, **_facts(pool), "folds": _folds(pool), "scores_sha256": sha, **written})
     _add_curves(folder, file)
     _add_picture(folder, file)
     return file
@@ -124,8 +126,11 @@ def _add_picture(folder: Path, file: Path) -> None:
         write_atomically(committed, content)
 
 
-def write_table(file: Path, table: pd.DataFrame) -> None:
+def write_table(file: Path, table: pd.DataFrame) -> str:
     """A csv that the same table always gives the same bytes of.
+
+    Returns:
+        SHA-256 of the csv, before it is packed.
 
     Raises:
         PoolError: it is larger than `LIMIT`.
@@ -135,16 +140,19 @@ def write_table(file: Path, table: pd.DataFrame) -> None:
     if len(packed) > LIMIT:
         raise PoolError(f"{file}: {len(packed) / 1e6:.1f} MB, at most {LIMIT / 1e6:.0f} belong into a repository")
     write_atomically(file, packed)
+    return hashlib.sha256(content).hexdigest()
 
 
-def read_table(file: Path, numbers: list[str]) -> pd.DataFrame:
+def read_table(file: Path, numbers: list[str], digest: str = "") -> pd.DataFrame:
     """What `write_table` wrote; `numbers` are the columns that are no text.
 
     Raises:
-        PoolError: the file is missing or broken.
+        PoolError: the file is missing, broken, or has another SHA-256 than `digest`.
     """
     try:
         content = gzip.decompress(file.read_bytes())
+        if digest and hashlib.sha256(content).hexdigest() != digest:
+            raise PoolError(f"{file}: not the predictions that were collected (another SHA-256). {AGAIN}")
         table = pd.read_csv(BytesIO(content), dtype=str, keep_default_na=False)
         return table.assign(**{name: pd.to_numeric(table[name]) for name in numbers if name in table})
     except (OSError, ValueError, EOFError) as error:

@@ -15,6 +15,7 @@ from fer_lightning.reporting.papers.readme import (
     main_results,
     markdown,
     read_results,
+    without_repeats,
 )
 from fer_lightning.reporting.papers.results import read_paper
 from fer_lightning.reporting.papers.wording import number, title
@@ -60,9 +61,11 @@ def summary(table: Path) -> list[str]:
     said = [f"{number} of {len(rows)} ({budget})" for budget, number in with_result.items()]
     trained = not paper["metric"].str.startswith("parameters_").all()
     said = said or [f"0 of {len(rows)}{_why(table)}" if trained else f"{counted} of {len(rows)} (counted)"]
-    gaps = _gaps(paper, results)
+    once = without_repeats(results)
+    gaps = _gaps(paper, once)
     near, far = (gaps[gap(gaps, key=abs)] for gap in (min, max)) if gaps else ("", "")
-    return [f"[{table.name}]({table.name})", name_of(table), ", ".join(said), _inside(paper, results), near, far]
+    far = far if far != near else ""
+    return [f"[{table.name}]({table.name})", name_of(table), ", ".join(said), _inside(paper, once), near, far]
 
 
 def _why(table: Path) -> str:
@@ -91,6 +94,8 @@ def _inside(paper: pd.DataFrame, results: pd.DataFrame) -> str:
 def _gaps(paper: pd.DataFrame, results: pd.DataFrame) -> dict[float, str]:
     """Difference -> its sentence, of the first metric of the table that we have a number for."""
     for metric in dict.fromkeys(paper["metric"]):
+        if metric.startswith("seconds"):
+            continue  # of another machine: there is nothing to come close to
         lines = paper[(paper["metric"] == metric) & (paper["part"] == "all") & (paper["printed"] != "")]
         found = {}
         for line in lines.itertuples():
@@ -101,7 +106,8 @@ def _gaps(paper: pd.DataFrame, results: pd.DataFrame) -> dict[float, str]:
             value = own.loc[own["budget"] == budgets[0], "value"].mean()
             gap = value - float(line.printed)
             budget = "" if budgets[0] in ("full", "") else f", budget {budgets[0]}"
-            found[gap] = f"{line.row}: {title(metric)} {number(metric, value)}, {number(metric, gap)} off{budget}"
+            off = f"{'+' if gap > 0 else ''}{number(metric, gap)}"
+            found[gap] = f"{line.row}: {title(metric)} {number(metric, value)}, {off}{budget}"
         if found:
             return found
     return {}

@@ -35,7 +35,7 @@ def write_overview(file: Path, experiments: Path) -> None:
 
 
 def _lines(table: Path, budget: str) -> Iterator[list[str]]:
-    paper, results = read_paper(table), readme.read_results(table)
+    paper, results = read_paper(table), readme.without_repeats(readme.read_results(table))
     own = results[(results["budget"] == budget) & (results["part"] == "all")]
     printed = set(paper["metric"])
     if not printed & set(FIGURES) or not paper["printed"].any():

@@ -99,6 +99,20 @@ def of_budget(results: pd.DataFrame, budget: str) -> pd.DataFrame:
     return results[(results["budget"] == budget) | (results["seed"] == "")]
 
 
+def without_repeats(results: pd.DataFrame) -> pd.DataFrame:
+    """Without the results of a row at a budget whose runs all stand at another budget, among more.
+
+    At budget night some rows are the runs of budget cpu with seed 0: what three seeds say is said once.
+    """
+    keep = pd.Series(True, index=results.index)
+    for _, own in results[results["seed"] != ""].groupby("row", sort=False):
+        runs = {budget: set(lines["run"]) for budget, lines in own.groupby("budget", sort=False)}
+        for budget, some in runs.items():
+            if any(some < others for others in runs.values()):
+                keep[own.index[own["budget"] == budget]] = False
+    return results[keep]
+
+
 def read_results(table: Path) -> pd.DataFrame:
     """``results.csv`` with numbers as numbers; text columns have "" where nothing stands.
 

@@ -14,16 +14,17 @@ from fer_lightning.errors import PoolError
 from fer_lightning.files import write_atomically
 from fer_lightning.functional.stats import wilson
 from fer_lightning.reporting.agreement import names as value_names
-from fer_lightning.reporting.papers.collect import AGAIN, file_name, read_table
+from fer_lightning.reporting.papers.collect import AGAIN, ROUNDED, file_name, read_table
 from fer_lightning.reporting.papers.seeds import mean_figures
-from fer_lightning.reporting.pool import Pool, probability_columns, value_columns
+from fer_lightning.reporting.pool import Pool
+from fer_lightning.reporting.rows import check_classes, columns_of, probability_columns, refuse, value_columns
 from fer_lightning.reporting.scores import SCORES, score
+from fer_lightning.reporting.twins import is_of_fer2013, read_twins
 
 COLUMNS = (
     "row", "seed", "budget", "data", "selection", "part", "metric", "value", "low", "high", "n", "epochs", "seconds",
     "device", "commit", "run",
 )  # fmt: skip
-DUPLICATES = "fer2013-duplicates.csv"
 
 
 def write_results(table: Path) -> pd.DataFrame:
@@ -83,7 +84,7 @@ def _of_row(files: list[tuple[Path, dict[str, Any]]]) -> Iterator[dict[str, Any]
             "seconds": round(sum(facts["folds"]["seconds"]), 1), "device": text(facts["device"]), "run": facts["run"],
             "commit": text([version["commit"] for version in listed(facts["versions"])]),
         }  # fmt: skip
-        left_out = read_duplicates(file.parent.parent.parent) if of_fer2013(facts) else frozenset()
+        left_out = read_twins() if is_of_fer2013(facts["data"], facts["synthetic"]) else frozenset()
         for pool in read_committed(file, facts):
             lines = list(figures(pool, left_out))
             by_rule.setdefault(pool.selection, []).append((pool, lines))
@@ -120,12 +121,13 @@ def read_committed(file: Path, facts: dict[str, Any]) -> list[Pool]:
     Args:
         file: the ``.json`` of a cell.
         facts: its content.
+
+    Raises:
+        PoolError: a table is missing, is not the one that was collected (SHA-256), or contradicts itself.
     """
     if file_name(facts) != file.stem:
         raise PoolError(f"{file} says that it is of {file_name(facts)}; it was renamed or edited")
-    columns = [*probability_columns(facts["classes"]), *facts["targets"], *value_columns(facts["targets"])]
-    lasts = [f"last_{name}" for name in columns]
-    table = read_table(file.with_suffix(".csv.gz"), [*columns, *lasts])
+    table = _read_checked(file.with_suffix(".csv.gz"), facts, "predictions_sha256")
     if len(table) != facts["samples"] or table["sample_id"].duplicated().any():
         raise PoolError(
             f"{file.with_suffix('.csv.gz')}: {len(table)} rows of {table['sample_id'].nunique()} samples, expected "
@@ -134,10 +136,11 @@ def read_committed(file: Path, facts: dict[str, Any]) -> list[Pool]:
     of_fold = zip(facts["folds"]["fold"], facts["folds"]["seconds"], strict=True)
     made = {"device": facts["device"], "versions": facts["versions"]}
     validation = file.with_name(f"{file.stem}-validation.csv.gz")
+    validated = validation.is_file() or "validation_sha256" in facts
     pool = Pool(
         folder=file.parent,
         table=table.drop(columns=[name for name in table if name.startswith("last_")]),
-        validation=read_table(validation, columns) if validation.is_file() else None,
+        validation=_read_checked(validation, facts, "validation_sha256") if validated else None,
         folds=[{"fold": fold, "seconds": seconds} | made for fold, seconds in of_fold],
         **{key: facts[key] for key in
            ("classes", "targets", "model", "data", "protocol", "selection", "seed", "synthetic")},
@@ -146,6 +149,26 @@ def read_committed(file: Path, facts: dict[str, Any]) -> list[Pool]:
         return [pool]
     last = {name.removeprefix("last_"): table[name] for name in table if name.startswith("last_")}
     return [pool, replace(pool, table=pool.table.assign(**last), selection="last")]
+
+
+def _read_checked(path: Path, facts: dict[str, Any], digest: str) -> pd.DataFrame:
+    """A table of predictions that is the one that was collected, and does not contradict itself."""
+    if digest not in facts:
+        raise PoolError(f"{path}: its SHA-256 does not stand in the .json beside it ({digest}). {AGAIN}")
+    classes, targets = facts["classes"], facts["targets"]
+    numbers = [*probability_columns(classes), *targets, *value_columns(targets)]
+    lasts = [f"last_{name}" for name in numbers]
+    table = read_table(path, [*numbers, *lasts], facts[digest])
+    expected = {*columns_of(classes, targets), "dataset", "group"}
+    if lacking := sorted(expected - set(table)):
+        raise PoolError(f"{path}: has no columns {lacking}. {AGAIN}")
+    last = table[[name for name in table if name.startswith("last_")]].rename(columns=lambda name: name[len("last_") :])
+    for rows in (table, table.assign(**last)):
+        if classes:
+            check_classes(path, rows, classes, targets, ROUNDED, AGAIN)
+        values = rows[value_columns(targets)].to_numpy(dtype=float)
+        refuse(path, rows, ~np.isfinite(values).all(axis=1), "have no predicted value", value_columns(targets), AGAIN)
+    return table
 
 
 def figures(pool: Pool, left_out: Set[str] = frozenset()) -> Iterator[dict[str, Any]]:
@@ -198,23 +221,6 @@ def _of_training(folds: dict[str, list[Any]]) -> Iterator[dict[str, Any]]:
     if None not in folds["train_accuracy"]:
         found["train_accuracy"] = np.mean(folds["train_accuracy"])
     yield from ({"metric": metric, "value": round(float(value), 6)} for metric, value in found.items())
-
-
-def of_fer2013(facts: dict[str, Any]) -> bool:
-    """Whether the samples are those of the FER2013 release, some of which stand in two of its parts."""
-    return facts["data"] == "fer2013" and not facts["synthetic"]
-
-
-def read_duplicates(experiments: Path) -> frozenset[str]:
-    """Samples of FER2013's PublicTest and PrivateTest whose picture is in Training too.
-
-    Raises:
-        PoolError: there is no list of them.
-    """
-    file = experiments / DUPLICATES
-    if not file.is_file():
-        raise PoolError(f"{file}: not found; python -m fer_lightning.verify data=fer2013 --duplicates {file} makes it")
-    return frozenset(pd.read_csv(file, dtype=str)["sample_id"])
 
 
 def most(values: list[int | None]) -> int | str:
