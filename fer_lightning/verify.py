@@ -1,9 +1,11 @@
 """`python -m fer_lightning.verify data=<d>`: is this folder the release, whole, unaltered and without leaks?
 
 Builds the manifest, reads every sample once (through the cache) and reports which release it is, counts against it,
-files that cannot be read, pictures that show nothing, exact and near duplicates inside and across the splits,
-duplicates with conflicting labels, and splits of different sharpness (a sign of an altered copy). Exit code 0; with
---strict, 1 when something was found; 2 when there is no manifest: files missing, or a sheet with onset behind apex.
+files that are cut off or cannot be read, pictures that show nothing, exact and near duplicates inside and across the
+splits and under several people, duplicates with conflicting labels, and splits of different sharpness (a sign of an
+altered copy). A JPEG that is damaged in its middle decodes like a whole one: no decoder here can tell, and it is not
+found. Exit code 0; with --strict, 1 when something was found; 2 when there is no manifest: files missing, or a sheet
+with onset behind apex.
 With --duplicates it only lists the pictures of val and test that are in train too, pixel for pixel.
 """
 
@@ -62,7 +64,8 @@ def main(arguments: list[str] | None = None) -> int:
         if given.duplicates:
             found = in_train(cfg)
             write_atomically(given.duplicates, found.to_csv(index=False, lineterminator="\n"))
-            print(f"{given.duplicates}: {found['split'].value_counts().to_dict()} pictures are in train too")
+            val, test = ((found["split"] == split).sum() for split in ("val", "test"))
+            print(f"{given.duplicates}: {val} pictures of val and {test} of test are in train too")
             return 0
         report = verify(cfg, given.near)
         print_report(report)  # first, so that what took minutes to find is seen where it cannot be written
@@ -127,12 +130,23 @@ def verify(cfg: DictConfig, near: float | None = None) -> dict:
 
 
 def in_train(cfg: DictConfig) -> pd.DataFrame:
-    """The samples of val and test whose picture is in train too: sample_id, split, twin (the first one in train)."""
+    """The samples of val and test whose picture is in train too: sample_id, split, twin (the first one in train).
+
+    Raises:
+        ConfigError: no row has split train, or none val or test: an empty list would say that there are no copies.
+        FERError: the raw folder cannot be read.
+    """
     data = instantiate(cfg.data)
     data.build()
-    data.prepare(Path(cfg.paths.cache), 2)
     rows = data.manifest
     splits = rows["split"].to_numpy()
+    if not {"train"} < set(splits) - {""}:
+        found = rows["split"].replace("", "(none)").value_counts().to_dict()
+        raise ConfigError(
+            f"--duplicates compares val and test with train, but the splits of data={data.name} are {found}; leave it "
+            "out: the report then names identical pictures of several people"
+        )
+    data.prepare(Path(cfg.paths.cache), 2)
     pictures = data.cache.array[data.cache.numbers(rows["sample_id"])]
     lines = []
     for group in exact_groups(pictures):
@@ -187,8 +201,8 @@ def print_report(report: dict) -> None:
     print(f"{report['samples']:,} samples, {report['groups']:,} groups (subjects, clips or videos)")
     sizes = pd.Series(report["group_sizes"], dtype=int)
     if len(sizes):
-        named = f"{sizes.idxmin()} has {sizes.min()}, {sizes.idxmax()} has {sizes.max()}"
-        print(f"samples of a group: median {sizes.median():g}, {named}")
+        named = f"median {sizes.median():g}, {sizes.idxmin()} has {sizes.min()}, {sizes.idxmax()} has {sizes.max()}"
+        print(f"samples of a group: {named if sizes.nunique() > 1 else f'all have {sizes.min()}'}")
     print()
     table = pd.DataFrame(report["labels"]).T.rename(index={"": "(no split)"})
     table["total"] = table.sum(axis=1)
@@ -199,7 +213,8 @@ def print_report(report: dict) -> None:
         print(f"corrected: {number} ({reason})")
     for split, (low, median, high) in report["sharpness"].items():
         print(f"sharpness of {split or 'all'}: {median:g} (1 % {low:g}, 99 % {high:g})")
-    print(f"\n{len(report['findings'])} findings" if report["findings"] else "\nnothing found")
+    number = len(report["findings"])
+    print(f"\n{number} finding{'s' * (number > 1)}" if number else "\nnothing found")
     for found in report["findings"]:
         print(f"- {found['check']}: {found['text']}")
         for example in found["examples"][:3]:

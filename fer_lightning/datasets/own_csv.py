@@ -9,7 +9,7 @@ Layout::
 =====================  ==============================================================================================
 column                 meaning
 =====================  ==============================================================================================
-path                   picture, clip folder, or ``archive.zip#member``; required
+path                   picture (jpg, png, bmp or tif), clip folder, or ``archive.zip#member``; required
 label                  class name; required
 subject                who is seen; needed by protocol=kfold and protocol=loso, which keep people apart
 group                  what must stay together, where that is more than the person; default: the subject
@@ -19,7 +19,8 @@ onset, apex, offset    frame numbers of a clip folder
 =====================  ==============================================================================================
 
 A csv has a subject or a split for every row, or both. Nothing is split at random: where nobody can say who is seen,
-two pictures of one face may stand on both sides, and the score would be of no use.
+two pictures of one face may stand on both sides, and the score would be of no use. A column that is called otherwise
+(``Subject``, ``person``) and a person in two spellings are refused, see `own_people`.
 
 **Classes.** ``data.classes`` is the list of your class names; the place of a name is its index in the network. It
 stands in your copy of ``conf/data/own_csv.yaml`` or on the command line (``data.classes=[angry,happy,neutral]``), and
@@ -36,7 +37,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from fer_lightning.datasets import contract, synthetic
+from fer_lightning.datasets import contract, own_people, synthetic
 from fer_lightning.datasets.table import read_rows
 from fer_lightning.errors import ConfigError, DatasetError, DatasetNotFoundError
 from fer_lightning.functional.frames import is_image
@@ -48,6 +49,8 @@ SPLIT_NAMES = {
     "test": ("test", "testing"),
 }
 SPLIT_OF_NAME = {name: split for split, names in SPLIT_NAMES.items() for name in names}
+#: Pictures that cameras, phones and websites write, and that are not read: OpenCV reads some of them, by its version.
+OTHER_SUFFIXES = (".webp", ".gif", ".heic", ".heif", ".avif", ".jfif", ".jp2", ".jxl", ".pgm", ".ppm")
 HINT = "The folder must hold manifest.csv with the columns path,label and subject or split."
 CURE = "add a column subject (protocol=kfold or loso) or split with train, val and test (protocol=holdout)"
 TINY_CLASSES = ("angry", "happy", "neutral")
@@ -75,7 +78,8 @@ def build_manifest(
 
     Raises:
         DatasetNotFoundError: the folder, the csv or files that it names are missing.
-        DatasetError: a line that cannot be used, named by its number (the header is line 1).
+        DatasetError: a line that cannot be used, named by its number (the header is line 1), or a column that is
+            called otherwise than in the table above.
     """
     root = contract.require_root(root, "own data", HINT)
     if not (root / file).is_file():
@@ -84,6 +88,7 @@ def build_manifest(
     lines = read_rows(root / file, required=("path", "label"))
     where = [f"{Path(file).name}, line {number}" for number, _ in lines]
     rows = pd.DataFrame([row for _, row in lines])
+    own_people.check_header(Path(file).name, rows)
     _check_paths(root, rows, where)
     for column in contract.FRAME_COLUMNS:
         if column in rows.columns:
@@ -115,8 +120,8 @@ def own_manifest(
         leave_out: labels that are not wanted.
 
     Raises:
-        DatasetError: an empty or unknown label, an unknown split, a subject that only some rows have, or neither
-            subject nor split.
+        DatasetError: an empty or unknown label, an unknown split, a subject that only some rows have or that is
+            spelled in two ways, or neither subject nor split.
     """
     rows = rows.copy()
     _refuse_first(where, (rows["label"] == "").to_numpy(), "the label is empty; every row needs one")
@@ -126,6 +131,8 @@ def own_manifest(
             continue
         rule = f"the {column} is empty, but other rows have one; give it to all rows or to none"
         _refuse_first(where, (rows[column] == "").to_numpy(), rule)
+        if column != "split":
+            own_people.check_spelling(rows[column], where)
     split = rows["split"].map(lambda text: SPLIT_OF_NAME.get(text.lower(), "" if text == "" else None))
     known = ", ".join(SPLIT_OF_NAME)
     _refuse_first(where, split.isna().to_numpy(), f"the split must be one of {known}, found {{}}", rows["split"])
@@ -135,6 +142,7 @@ def own_manifest(
         raise DatasetError(
             f"data={name}: nothing says who is seen or how to split, so no protocol can keep people apart; {cure}"
         )
+    own_people.say_if_nobody_is_known(groups, name)
     _check_labels(rows["label"], name, classes, relabel, leave_out)
     rows["group"] = groups.map(lambda group: f"{name}/{group}" if group else "")
     ids = rows["path"].map(lambda path: os.path.splitext(path)[0] if is_image(path) else path).str.replace("#", "/")
@@ -157,6 +165,9 @@ def _check_paths(root: Path, rows: pd.DataFrame, where: Sequence[str]) -> None:
     rule = "the path {} stands in an earlier line too; each sample must stand once"
     _refuse_first(where, rows["path"].duplicated().to_numpy(), rule, rows["path"])
     there = {file: os.path.exists(root / file) for file in rows["path"].str.partition("#")[0].unique()}
+    other = rows["path"].map(lambda path: path.lower().endswith(OTHER_SUFFIXES) and not os.path.isdir(root / path))
+    rule = "the path {} is a picture of a kind that is not read; save it as png or jpg"
+    _refuse_first(where, other.to_numpy(dtype=bool), rule, rows["path"])
     missing = ~rows["path"].str.partition("#")[0].map(there).to_numpy(dtype=bool)
     if missing.any():
         first = int(missing.argmax())

@@ -9,8 +9,8 @@ Layout, as the option `levels` names it::
                                             the file name
 
 Pictures may lie in further folders below (one per clip, say). jpg, png, bmp and tif are read. Pictures of other kinds
-(webp, gif, heic, ...) are left out, counted and named by kind with every run; hidden files and all else are passed
-over.
+(webp, gif, heic, ...; a csv that names one is refused) are left out, counted and named by kind with every run; hidden
+files and all else are passed over.
 
 Either the people or the split must be known, and all classes must be given in ``data.classes``: see `own_csv` for both
 rules and their reasons. ``subject_pattern='(.+)'`` takes every file name for a person of its own; say so only where
@@ -31,8 +31,6 @@ from fer_lightning.errors import ConfigError, DatasetError
 from fer_lightning.functional.frames import is_image, natural_key
 
 LEVELS = ("split", "subject", "label")
-#: Pictures that cameras, phones and websites write, and that are not read.
-OTHER_SUFFIXES = (".webp", ".gif", ".heic", ".heif", ".avif", ".jfif", ".jp2", ".jxl", ".pgm", ".ppm")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 HINT = (
     "The folder must hold pictures in class folders, such as train/angry/1.jpg; data.builder.levels names the folders."
@@ -123,7 +121,7 @@ def _pictures(root: Path) -> tuple[list[str], list[str]]:
 
 
 def _is_other(name: str) -> bool:
-    return name.lower().endswith(OTHER_SUFFIXES) and not name.startswith(".")
+    return name.lower().endswith(own_csv.OTHER_SUFFIXES) and not name.startswith(".")
 
 
 def _stop(error: OSError) -> None:

@@ -45,10 +45,11 @@ def holdout(manifest: pd.DataFrame, inner_val: float = 0.0, seed: int = 0) -> li
     split = manifest["split"]
     missing = manifest.loc[~split.isin(PARTS), "sample_id"]
     if len(missing):
+        people = (manifest["group"] != "").all()
+        cure = "use protocol=loso (leave one subject out) or protocol=kfold for this dataset"
         raise ConfigError(
             f"holdout needs train, val or test as split of every sample, but {len(missing)} rows have none "
-            f"(first: {missing.iloc[0]!r}); use protocol=loso (leave one subject out) or protocol=kfold "
-            "for this dataset"
+            f"(first: {missing.iloc[0]!r}); {cure if people else 'give every row a split'}"
         )
     counts = {part: int((split == part).sum()) for part in PARTS}
     if not counts["train"] or not counts["test"]:
@@ -194,9 +195,12 @@ def _refuse(name: str, what: str, first: str, parts: np.ndarray, number: int) ->
 def _demand_groups(manifest: pd.DataFrame, protocol: str) -> None:
     missing = manifest.loc[manifest["group"] == "", "sample_id"]
     if len(missing):
+        cure = "say in the data who is seen; protocol=holdout would need a split for every row"
+        if manifest["split"].isin(PARTS).all():
+            cure = "use protocol=holdout for this dataset"
         raise ConfigError(
             f"{protocol} needs a subject for every sample, but {len(missing)} rows have none "
-            f"(first: {missing.iloc[0]!r}); use protocol=holdout for this dataset"
+            f"(first: {missing.iloc[0]!r}); {cure}"
         )
     groups = manifest["group"].unique()
     if len(groups) < 2:

@@ -5,9 +5,13 @@
 ``archive.zip#train/angry/x.jpg``      a member of a zip archive, which stays packed
 ``fer2013.csv.xz#17``                  row 17 (the first below the header is 0) of a csv of FER2013
 =====================================  ======================================================
+
+What is cut off or cannot be decoded is refused. A jpg, bmp or tif with other bytes in its middle decodes to another
+picture, and no decoder here can tell it from a whole one; a png has check sums.
 """
 
 import contextlib
+import io
 import itertools
 import os
 import re
@@ -17,6 +21,7 @@ from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
+from PIL import Image, ImageOps
 
 from fer_lightning.errors import DatasetError, DatasetNotFoundError
 from fer_lightning.functional.face_csv import BROKEN_FILE, faces
@@ -24,6 +29,8 @@ from fer_lightning.functional.face_csv import BROKEN_FILE, faces
 CSV_SUFFIXES = (".csv", ".csv.xz", ".csv.gz", ".csv.zip")
 #: Faces in a csv row are square, 48 by 48.
 CSV_SIDE = 48
+#: First bytes of a tif, in the two orders of bytes.
+TIF_STARTS = (b"II", b"MM")
 #: First bytes of a jpg and a png -> where its pixels begin, and what must stand behind them: OpenCV decodes the torn
 #: rest of a file to grey without complaint. (A thumbnail in the head of a jpg has an end of its own.)
 MARKS = {b"\xff\xd8": (b"\xff\xda", b"\xff\xd9"), b"\x89P": (b"IDAT", b"IEND")}
@@ -61,7 +68,7 @@ def read_images(root: Path, paths: Iterable[str]) -> Iterator[np.ndarray]:
 
     Raises:
         DatasetNotFoundError: a file is missing.
-        DatasetError: an image cannot be decoded, or a csv row is no image; the message names it.
+        DatasetError: an image is a folder or cannot be decoded, or a csv row is no image; the message names it.
     """
     for name, group in itertools.groupby(paths, key=container):
         if not name:
@@ -76,16 +83,22 @@ def read_images(root: Path, paths: Iterable[str]) -> Iterator[np.ndarray]:
 def read_file(root: Path, path: str) -> np.ndarray:
     """One image file below the raw folder; see `read_images`."""
     file = Path(root) / path
+    if os.path.isdir(file):
+        raise DatasetError(
+            f"{path}: expected a picture, found a folder in {root}; name the pictures in it, or, if it is a clip, "
+            "choose data that reads clips (data.kind)"
+        )
     if not os.path.isfile(file):  # also where no file can have such a name
         raise DatasetNotFoundError(f"{path}: no such image in {root}; is the raw folder complete?")
     return decode(file.read_bytes(), path)
 
 
 def decode(data: bytes, name: str) -> np.ndarray:
-    """Decode jpg, png, bmp or tif; upright, as a viewer shows it.
+    """Decode jpg, png, bmp or tif; upright and, where a png or tif is transparent, on white, as a viewer shows it.
 
     Raises:
-        DatasetError: the bytes are no image, only the beginning of one, or one with more than 8 bits a channel.
+        DatasetError: the bytes are no image, only the beginning of one, one with more than 8 bits a channel, or a tif
+            of several pages.
     """
     start, end = MARKS.get(data[:2], (b"", b""))
     whole = data.rfind(end) >= data.rfind(start)
@@ -101,9 +114,40 @@ def decode(data: bytes, name: str) -> np.ndarray:
         raise DatasetError(f"{name}: this image of {len(data)} bytes {what}{hint}; copy or download it again")
     if image.dtype != np.uint8:
         raise DatasetError(f"{name}: expected 8 bits a channel, found {image.dtype}; convert the image")
-    if image.ndim == 2:
-        return image
-    return cv2.cvtColor(image, cv2.COLOR_BGRA2RGB if image.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+    if data.startswith(TIF_STARTS) or _may_be_transparent(data):
+        white = _on_white(data, name)
+        if white is not None:
+            return white[..., 0] if image.ndim == 2 else white
+    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _may_be_transparent(data: bytes) -> bool:
+    """Whether this is a png with an alpha channel, or one that calls a colour transparent."""
+    return data.startswith(b"\x89P") and (data[25] in (4, 6) or b"tRNS" in data[: data.find(b"IDAT")])
+
+
+def _on_white(data: bytes, name: str) -> np.ndarray | None:
+    """A transparent png or tif on white, ``(H, W, 3)``, by Pillow; None where all of it is opaque.
+
+    OpenCV leaves alpha away, and what stands below it is arbitrary: mostly black, a border that no viewer shows. (Of a
+    tif with alpha it gives colours that are multiplied by it.)
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            pages = getattr(picture, "n_frames", 1) if data.startswith(TIF_STARTS) else 1
+            if pages == 1 and picture.has_transparency_data:
+                shown = ImageOps.exif_transpose(picture).convert("RGBA")
+                if shown.getextrema()[3][0] < 255:
+                    return np.array(Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown).convert("RGB"))
+    except Exception as error:  # what OpenCV could read and Pillow cannot: its readers raise a dozen types
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DatasetError(f"{name}: transparency or pages cannot be read ({reason}); save it as png anew") from error
+    if pages > 1:
+        raise DatasetError(
+            f"{name}: expected one picture, found a tif of {pages} pages; save the page that counts as a picture of "
+            "its own"
+        )
+    return None
 
 
 def to_gray(image: np.ndarray) -> np.ndarray:

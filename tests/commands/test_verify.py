@@ -163,3 +163,84 @@ def test_the_report_names_the_release_and_the_sizes_of_groups(fer_raw, tmp_path,
     assert (report["samples"], report["groups"], sum(report["group_sizes"].values())) == (442, 68, 442)
     assert report["group_sizes"]["casme2/sub17"] == 31, "34 clips of sub17 in the sheet, three of them of other classes"
     assert "median" in capsys.readouterr().out
+
+
+@pytest.fixture
+def lab(tmp_path) -> Path:
+    """Four people with five pictures of noise each, one of them a copy of another person's; no split."""
+    rng, lines = np.random.default_rng(0), ["path,label,subject"]
+    root = tmp_path / "raw" / "lab"
+    root.mkdir(parents=True)
+    for person in range(4):
+        for number in range(5):
+            cv2.imwrite(str(root / f"s{person}_{number}.png"), rng.integers(0, 256, (48, 48), dtype=np.uint8))
+            lines.append(f"s{person}_{number}.png,{('angry', 'happy', 'neutral')[number % 3]},s{person}")
+    (root / "manifest.csv").write_text("\n".join(lines) + "\n")
+    shutil.copy(root / "s0_0.png", root / "s3_3.png")
+    return root
+
+
+def of_lab(tmp_path: Path, *arguments: str) -> int:
+    places = [f"paths.raw={tmp_path / 'raw'}", f"paths.runs={tmp_path / 'runs'}"]
+    return verify.main(["data=own_csv", "data.name=lab", *places, *arguments])
+
+
+def test_one_picture_under_two_people_is_a_finding(lab, tmp_path, capsys):
+    assert of_lab(tmp_path, "--strict") == 1
+    report = json.loads((tmp_path / "runs" / "verify" / "lab.json").read_text())
+    found = {finding["check"]: finding for finding in report["findings"]}
+    assert set(found) == {"exact duplicates", "people", "near duplicates", "people near"}
+    assert found["people"]["examples"] == ["lab/s0_0 of lab/s0 = lab/s3_3 of lab/s3"]
+    said = capsys.readouterr().out
+    assert "\n4 findings\n" in said
+    assert "\nsamples of a group: all have 5\n" in said
+
+
+def test_one_finding_is_one_finding(lab, tmp_path, capsys):
+    shutil.copy(lab / "s0_0.png", lab / "s0_3.png")
+    (lab / "s3_3.png").write_bytes((lab / "s0_1.png").read_bytes())
+    rows = (lab / "manifest.csv").read_text().splitlines()
+    (lab / "manifest.csv").write_text("\n".join(row for row in rows if not row.startswith("s3")) + "\n")
+    assert of_lab(tmp_path, "--near", "0") == 0
+    assert "\n1 finding\n- exact duplicates: " in capsys.readouterr().out
+
+
+def test_groups_of_different_sizes_are_named(lab, tmp_path, capsys):
+    rows = (lab / "manifest.csv").read_text().splitlines()
+    (lab / "manifest.csv").write_text("\n".join(rows[:-2]) + "\n")
+    assert of_lab(tmp_path, "--near", "0") == 0
+    assert "samples of a group: median 5, lab/s3 has 3, lab/s0 has 5" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("splits", ["", "train", "test"])
+def test_duplicates_across_splits_need_splits(lab, tmp_path, capsys, splits):
+    """An empty list was written, and the exit code was 0."""
+    rows = (lab / "manifest.csv").read_text().splitlines()
+    if splits:
+        (lab / "manifest.csv").write_text("\n".join([rows[0] + ",split", *(f"{row},{splits}" for row in rows[1:])]))
+    assert of_lab(tmp_path, "--duplicates", str(tmp_path / "twins.csv")) == 2
+    said = capsys.readouterr().err
+    found = {splits: 20} if splits else {"(none)": 20}
+    assert f"--duplicates compares val and test with train, but the splits of data=lab are {found}" in said
+    assert not (tmp_path / "twins.csv").exists()
+
+
+def test_duplicates_are_counted_in_words(lab, tmp_path, capsys):
+    rows, file = (lab / "manifest.csv").read_text().splitlines(), tmp_path / "twins.csv"
+    part = {"s0": "train", "s1": "train", "s2": "val", "s3": "test"}
+    table = "\n".join([rows[0] + ",split", *(f"{row},{part[row[:2]]}" for row in rows[1:])])
+    (lab / "manifest.csv").write_text(table + "\n")
+    assert of_lab(tmp_path, "--duplicates", str(file)) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"{file}: 0 pictures of val and 1 of test are in train too"
+    assert file.read_text() == "sample_id,split,twin\nlab/s3_3,test,lab/s0_0\n"
+    cv2.imwrite(str(lab / "s3_3.png"), np.random.default_rng(1).integers(0, 256, (48, 48), dtype=np.uint8))
+    assert of_lab(tmp_path, "--duplicates", str(file)) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"{file}: 0 pictures of val and 0 of test are in train too"
+    assert file.read_text() == "sample_id,split,twin\n"
+
+
+def test_the_help_says_what_cannot_be_found(capsys):
+    with pytest.raises(SystemExit):
+        verify.main(["--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "A JPEG that is damaged in its middle decodes like a whole one" in said

@@ -13,6 +13,7 @@ from fer_lightning.functional.folds import holdout, kfold_by_group
 from fer_lightning.preprocess.face import Face
 from tests.runs import configure
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*nobody is known")  # test_own_people asks for it
 PIXELS = np.zeros((4, 4), dtype=np.uint8)
 TABLE = "path,label,subject,split\na.png,happy,s1,train\nb/c.png,sad,s2,test\n"
 
@@ -235,6 +236,21 @@ def test_pictures_of_kinds_that_are_not_read_are_counted(tmp_path):
         file.unlink()
     with pytest.raises(DatasetError, match=r"no pictures that can be read, but 3 such as test/x/a.heic; save them"):
         own_images.build_manifest(tmp_path)
+
+
+def test_a_csv_reads_the_kinds_of_pictures_that_folders_do(lab):
+    """A csv once passed .gif and .webp on to OpenCV, which reads them or not by its version."""
+    for path in ("b/d.webp", "B/E.GIF", "x.zip#b/f.heic"):
+        place = lab / path.partition("#")[0]
+        place.parent.mkdir(exist_ok=True)
+        place.touch()
+        (lab / "manifest.csv").write_text(f"path,label,subject\na.png,x,s1\n{path},x,s2\n")
+        expected = f"line 3: the path {path!r} is a picture of a kind that is not read; save it as png or jpg (1 such"
+        with pytest.raises(DatasetError, match=re.escape(expected)):
+            own_csv.build_manifest(lab)
+    images(lab, "clip.gif/1.png")
+    (lab / "manifest.csv").write_text("path,label,subject\nclip.gif,x,s1\n")
+    assert len(own_csv.build_manifest(lab)) == 1, "a folder of frames may be called so"
 
 
 def test_the_advice_for_strange_labels_is_one_that_hydra_takes(lab):

@@ -1,11 +1,13 @@
 """Reading images from files, archives and csv rows."""
 
+import io
 import zipfile
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from fer_lightning.datasets.synthetic import write_image
 from fer_lightning.errors import DatasetError, DatasetNotFoundError
@@ -94,3 +96,69 @@ def test_csv_rows_are_read_in_ascending_order(tmp_path):
 def test_chunk_keys_keep_together_what_is_read_together():
     keys = [sources.chunk_key(p) for p in ("fer2013.csv.xz#17", "archive.zip#train/angry/1.jpg", "train/angry/1.jpg")]
     assert keys == ["fer2013.csv.xz", "archive.zip#train/angry", ""]
+
+
+def saved(picture: Image.Image, kind: str, **options: object) -> bytes:
+    written = io.BytesIO()
+    picture.save(written, kind, **options)
+    return written.getvalue()
+
+
+def see_through(alpha: int) -> np.ndarray:
+    """Red, green, blue, alpha ``(5, 6, 4)``: one colour, whose first row has this alpha."""
+    pixels = np.full((5, 6, 4), (200, 100, 50, 255), dtype=np.uint8)
+    pixels[0, :, 3] = alpha
+    return pixels
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_a_transparent_part_is_white_whatever_colour_hides_below_it(kind):
+    clear = sources.decode(saved(Image.fromarray(see_through(0)), kind), "1")
+    assert (clear[0] == 255).all()
+    assert (clear[1:] == (200, 100, 50)).all()
+    half = sources.decode(saved(Image.fromarray(see_through(51)), kind), "1")
+    assert np.abs(half[0].astype(int) - (244, 224, 214)).max() <= 1  # 255 - (255 - 200) * 51 / 255 and so on
+    opaque = sources.decode(saved(Image.fromarray(see_through(255)), kind), "1")
+    assert (opaque == (200, 100, 50)).all()
+
+
+def test_transparency_of_grey_and_of_palettes_is_white_too():
+    grey = see_through(0)[..., 0].copy()
+    grey[0] = 7
+    marked = sources.decode(saved(Image.fromarray(grey), "PNG", transparency=7), "grey.png")
+    assert marked.shape == (5, 6)
+    assert (marked[0] == 255).all()
+    assert (marked[1:] == 200).all()
+    palette = Image.fromarray(grey).convert("P")
+    marked = sources.decode(saved(palette, "PNG", transparency=7), "palette.png")
+    assert (sources.to_gray(marked) == np.where(grey == 7, 255, 200)).all()
+
+
+def test_an_opaque_picture_with_an_alpha_channel_keeps_its_pixels():
+    noise = np.random.default_rng(0).integers(0, 256, (9, 7, 4), dtype=np.uint8)
+    noise[..., 3] = 255
+    for kind in ("PNG", "TIFF"):
+        assert (sources.decode(saved(Image.fromarray(noise), kind), "1") == noise[..., :3]).all()
+
+
+def test_a_transparent_picture_is_upright():
+    turned = Image.Exif()
+    turned[0x0112] = 6  # the first row is shown as the last column
+    shown = sources.decode(saved(Image.fromarray(see_through(0)), "PNG", exif=turned), "phone.png")
+    assert shown.shape == (6, 5, 3)
+    assert (shown[:, -1] == 255).all()
+    assert (shown[:, :-1] == (200, 100, 50)).all()
+
+
+def test_a_tif_of_several_pages_is_refused(tmp_path):
+    first, second = Image.fromarray(RED), Image.fromarray(255 - RED)
+    (tmp_path / "x.tif").write_bytes(saved(first, "TIFF", save_all=True, append_images=[second]))
+    with pytest.raises(DatasetError, match=r"x.tif: expected one picture, found a tif of 2 pages; save the page"):
+        sources.read_file(tmp_path, "x.tif")
+    assert (sources.decode(saved(first, "TIFF"), "1.tif") == RED).all()
+
+
+def test_a_folder_is_called_a_folder(tmp_path):
+    (tmp_path / "d.png").mkdir()
+    with pytest.raises(DatasetError, match=r"d.png: expected a picture, found a folder in .*; name the pictures in it"):
+        sources.read_file(tmp_path, "d.png")

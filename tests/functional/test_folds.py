@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from fer_lightning.datasets.ckplus import read_folds
-from fer_lightning.errors import LeakError
+from fer_lightning.errors import ConfigError, LeakError
 from fer_lightning.functional.folds import (
     Fold,
     by_column,
@@ -212,11 +212,28 @@ def test_holdout_refuses_a_person_on_both_sides():
 
 
 def test_subjectless_rows_are_refused():
-    manifest = manifest_of([""] * 35887)
+    manifest = manifest_of([""] * 35887, split="train")
     expected = "leave_one_subject_out needs a subject for every sample, but 35887 rows have none (first: "
     with pytest.raises(ValueError) as caught:
         leave_one_subject_out(manifest)
     assert str(caught.value) == expected + "'fer2013/00000'); use protocol=holdout for this dataset"
+
+
+@pytest.mark.parametrize("split", [[""] * 3, ["train", "test", ""]])
+@pytest.mark.parametrize("protocol", [leave_one_subject_out, kfold_by_group])
+def test_holdout_is_not_advised_where_it_would_refuse_too(protocol, split):
+    manifest = manifest_of(["d/1", "d/2", ""]).assign(split=split)
+    with pytest.raises(ConfigError) as caught:
+        protocol(manifest)
+    assert "needs a subject for every sample, but 1 rows have none (first: 'fer2013/00002')" in str(caught.value)
+    assert str(caught.value).endswith("say in the data who is seen; protocol=holdout would need a split for every row")
+
+
+def test_holdout_advises_folds_of_people_only_where_people_are_known(people):
+    with pytest.raises(ConfigError, match=r"12 rows have none .*; give every row a split$"):
+        holdout(manifest_of([""] * 12))
+    with pytest.raises(ConfigError, match=r"use protocol=loso \(leave one subject out\) or protocol=kfold"):
+        holdout(people)
 
 
 def test_one_person_cannot_be_left_out():

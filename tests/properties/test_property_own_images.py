@@ -4,6 +4,7 @@ import os
 import re
 from pathlib import Path, PurePosixPath
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -11,6 +12,7 @@ from fer_lightning.datasets import contract, own_images
 from fer_lightning.preprocess import sources
 from tests.properties_of import answer, examples, folder
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*nobody is known")
 SUFFIXES = (".png", ".JPG", ".jpeg", ".bmp", ".tif", ".txt", ".mp4", "")
 names = st.sampled_from(["a", "b 1", "ä", "1", "01", ".a", "x#y", "a\nb", "__MACOSX", "train", "Test", "\u202e", "C:"])
 names |= st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=4)

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
+from PIL import Image
 
 from fer_lightning.preprocess import sources
 from tests.properties_of import answer, examples, folder, nasty
@@ -54,6 +55,24 @@ def test_a_byte_in_a_picture_is_another_one(end, place, change):
     found = answer(lambda: sources.decode(bytes(data), f"1{end}"), f"1{end}")
     if end == ".png" and found is not None:  # png has check sums; the other kinds just show another picture
         assert (found == COLOUR).all()
+
+
+@examples(150)
+@given(st.sampled_from(["PNG", "TIFF"]), st.booleans(), st.integers(0), st.integers(1, 255))
+def test_a_transparent_picture_is_damaged(kind, cut, place, change):
+    """Two decoders read these: what the first lets pass must not be another picture, or an error of the second."""
+    alpha, written = np.dstack([COLOUR, GREY]), io.BytesIO()
+    Image.fromarray(alpha).save(written, kind)
+    data, whole = bytearray(written.getvalue()), sources.decode(written.getvalue(), "1")
+    assert np.abs(whole - (255 - (255.0 - COLOUR) * GREY[..., None] / 255)).max() <= 1
+    place %= len(data)
+    if cut:
+        del data[place:]
+    else:
+        data[place] ^= change
+    found = answer(lambda: sources.decode(bytes(data), "1"), "1")
+    if kind == "PNG" and found is not None:
+        assert (found == whole).all()
 
 
 @examples(40)
