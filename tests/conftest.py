@@ -2,12 +2,24 @@
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
+from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
 
-from tests.runs import HOUSE, SMALL, command, configure
+from tests import warm
+from tests.runs import SMALL, configure
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_processes() -> Iterator[None]:
+    """What the tests spawn in this process does not begin with imports, see `tests.warm`."""
+    with warm.spawned():
+        yield
+    for left in active_children():  # of a test that failed: else Python would wait for it at its end
+        left.kill()
 
 
 @pytest.fixture(scope="session")
@@ -34,20 +46,37 @@ def tiny_raw(tmp_path_factory) -> Path:
     return root
 
 
-@pytest.fixture
-def run_here(tiny_raw, tmp_path, monkeypatch) -> Callable[..., Path]:
-    """Run one cell in this process; returns its run folder. Keyword `runs` names the folder of results."""
+def runner(patch: pytest.MonkeyPatch, raw: Path, folder: Path) -> Callable[..., Path]:
+    """What `run_here` gives, for results below `folder`."""
     from fer_lightning.identity import run_folder
     from fer_lightning.run import run
 
-    monkeypatch.setenv("FER_RAW", str(tiny_raw))
-    monkeypatch.setenv("FER_CACHE", str(tiny_raw / "cache"))
+    patch.setenv("FER_RAW", str(raw))
+    patch.setenv("FER_CACHE", str(raw / "cache"))
 
     def start(*overrides: str, runs: str = "runs") -> Path:
-        monkeypatch.setenv("FER_RUNS", str(tmp_path / runs))
+        patch.setenv("FER_RUNS", str(folder / runs))
         cfg = configure(*[o for o in SMALL if o != "debug=tiny"], "trainer.max_epochs=3", *overrides)
         run(cfg)
         return run_folder(cfg)
+
+    return start
+
+
+@pytest.fixture
+def run_here(tiny_raw, tmp_path, monkeypatch) -> Callable[..., Path]:
+    """Run one cell in this process; returns its run folder. Keyword `runs` names the folder of results."""
+    return runner(monkeypatch, tiny_raw, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_raw, tmp_path_factory) -> Callable[..., Path]:
+    """As `run_here`, for tests of one file that compare with the same run: made once, and not to be changed."""
+
+    @cache
+    def start(*overrides: str) -> Path:
+        with pytest.MonkeyPatch.context() as patch:
+            return runner(patch, tiny_raw, tmp_path_factory.mktemp("whole"))(*overrides)
 
     return start
 
@@ -60,10 +89,5 @@ def environment(tiny_raw, tmp_path) -> dict[str, str]:
 
 @pytest.fixture
 def start(environment) -> Callable[..., subprocess.CompletedProcess]:
-    """`python train.py <overrides>` in a process of its own, to its end."""
-
-    def go(*overrides: str, **more: str) -> subprocess.CompletedProcess:
-        env = environment | more
-        return subprocess.run(command(*overrides), cwd=HOUSE, env=env, capture_output=True, text=True, timeout=300)
-
-    return go
+    """`python train.py <overrides>` in a process of its own, to its end; it begins with all imported, see `warm`."""
+    return lambda *overrides, **more: warm.run(["train.py", *overrides], environment | more)

@@ -32,6 +32,7 @@ from fer_lightning.protocols.ddp import (
     started_outside,
 )
 from fer_lightning.ranks import rank
+from tests import warm
 from tests.runs import HOUSE, SMALL, command, configure, read
 
 DDP = ["trainer=ddp", "trainer.accelerator=cpu"]
@@ -213,7 +214,8 @@ def test_two_processes_fail_together_and_go_on_together_to_what_one_gives(odd, t
         assert [file.name for file in tmp_path.glob("two/x/checkpoints/*/*")] == ["last.ckpt"]  # from which it goes on
     monkeypatch.delenv("STUMBLES")
     capfd.readouterr()
-    together = odd("trainer.devices=2", runs="two")
+    with warm.spawned(cold=True):
+        together = odd("trainer.devices=2", runs="two")
     said = capfd.readouterr()
     assert said.err.count("run folder") == 1
     assert said.out.count("folds are done") == 1
@@ -230,24 +232,21 @@ def read_facts(folder: Path) -> list[dict]:
 
 
 @pytest.mark.slow
-def test_processes_that_were_started_outside_share_every_cell_of_a_sweep(run_here, environment, tmp_path):
+def test_processes_that_were_started_outside_share_every_cell_of_a_sweep(run_here, environment, tmp_path, capfd):
     """What srun and torchrun do: the same command in each process. One of the two cells fails."""
     cell = [*SAME, "protocol.selection=oracle_test", "trainer.max_epochs=3"]
     alone = run_here(*[option for option in cell if option != "debug=tiny"], runs="alone")
+    capfd.readouterr()
     ranks = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "TORCHELASTIC_RUN_ID": "1"}
     ranks["MASTER_PORT"] = str(find_free_network_port())
-    both = [
-        subprocess.Popen(
-            command(*cell, "trainer.devices=2", "optimizer.lr=1e30,0.001", "-m"), cwd=HOUSE, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=environment | ranks | {"RANK": str(place), "LOCAL_RANK": str(place)},
-        )
-        for place in range(2)
-    ]  # fmt: skip
-    said = [process.communicate(timeout=300)[1] for process in both]
-    assert [process.returncode for process in both] == [1, 1], said
-    assert "training has diverged" in said[0]
-    assert [text.count("run folder") for text in said] == [2, 0]
+    first, second = (environment | ranks | {"RANK": place, "LOCAL_RANK": place} for place in "01")
+    arguments = [*cell, "trainer.devices=2", "optimizer.lr=1e30,0.001", "-m"]
+    other = warm.begin(["train.py", *arguments], second)
+    done = subprocess.run(command(*arguments), cwd=HOUSE, env=first, capture_output=True, text=True, timeout=300)
+    other.join(300)
+    assert [done.returncode, other.exitcode] == [1, 1], done.stderr
+    assert "training has diverged" in done.stderr
+    assert [text.count("run folder") for text in (done.stderr, capfd.readouterr().err)] == [2, 0]
     (done,) = {file.parent.parent for file in (tmp_path / "runs").rglob("predictions/*.csv")}
     close(alone, done)
     for name in ("smic-s01.npz", "smic-s02.npz"):

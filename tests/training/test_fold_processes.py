@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from fer_lightning.protocols import fold as fold_module
-from tests.runs import HOUSE, SMALL, command, configure
+from tests import warm
+from tests.runs import HOUSE, SMALL, configure
 
-PATIENCE = 120.0  # seconds, on a machine that does other things too
+PATIENCE = 300.0  # seconds, on a machine that does other things too
 #: A process that fails at once, before a queue of folds that is longer than a pipe is wide.
 MANY = """
 from pathlib import Path
@@ -79,7 +80,7 @@ def test_processes_that_load_samples_end_with_their_fold(run_here, monkeypatch):
 @pytest.mark.slow
 def test_fold_processes_end_when_the_one_that_started_them_is_killed(environment):
     endless = [*SMALL, "protocol=kfold", "protocol.folds.k=2", "protocol.workers=2", "trainer.max_epochs=1000000"]
-    started = subprocess.Popen(command(*endless), cwd=HOUSE, env=environment, stdout=subprocess.DEVNULL)
+    started = warm.begin(["train.py", *endless], environment)  # but what it starts begins with nothing imported
     folds = []
     try:
         locks = Path(environment["FER_RUNS"])
@@ -87,7 +88,7 @@ def test_fold_processes_end_when_the_one_that_started_them_is_killed(environment
         folds = children(started.pid)
         assert len(folds) >= 2
         started.kill()
-        started.wait()
+        started.join()
         wait_until(lambda: not any(map(runs, folds)), "processes of folds live on without the one that listens to them")
     finally:
         started.kill()

@@ -1,6 +1,6 @@
 """The sharpest self-test of honest evaluation: a network that guesses must score what guessing scores.
 
-Guessing among three classes with 250, 109 and 83 samples has an expected UF1 of .315 and UAR of .333; one run on 442
+Guessing among three classes with 250, 109 and 83 samples has an expected UF1 of .314 and UAR of .333; one run on 442
 samples scatters by about .022, so the honest figure is the mean of three seeds.
 """
 
@@ -36,8 +36,8 @@ def test_a_random_guesser_scores_a_third_by_default(scores):
 
 
 @pytest.mark.slow
-def test_fifty_looks_at_the_test_samples_lift_a_guesser_far_above_chance(scores):
-    oracle = scores("protocol.selection=oracle_test", "trainer.max_epochs=50")
+def test_thirty_looks_at_the_test_samples_lift_a_guesser_far_above_chance(scores):
+    oracle = scores("protocol.selection=oracle_test", "trainer.max_epochs=30")
     assert oracle["honest"]["uf1"] < 0.4
     assert oracle["uf1"] > 0.6
     assert oracle["honest"]["oracle_gap_uf1"] > 0.25

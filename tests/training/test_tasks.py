@@ -1,8 +1,7 @@
 """Valence and arousal, both kinds of output at once, and staged transfer: losses, curves, frozen parts, whole runs."""
 
 import json
-import subprocess
-import sys
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -111,23 +110,21 @@ def test_curves_are_of_all_samples_whatever_the_batches_and_accumulated_gradient
     assert list(line) == ["epoch", "lr", "train_loss", "train_ccc", "val_loss", "val_ccc", "val_rmse"]
 
 
-SECOND_PROCESS = """
-import sys, torch
-from fer_lightning.tasks.continuous import Agreement
-predicted, target = torch.load(sys.argv[1] + "/part.pt")
-torch.distributed.init_process_group("gloo", init_method="file://" + sys.argv[1] + "/meet", rank=1, world_size=2)
-agreement = Agreement(2)
-for rows in torch.arange(len(target)).split(7):
-    agreement.update(predicted[rows], target[rows])
-agreement.compute()
-"""
+def second_process(folder: Path) -> None:
+    predicted, target = torch.load(folder / "part.pt")
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=1, world_size=2)
+    agreement = Agreement(2)
+    for rows in torch.arange(len(target)).split(7):
+        agreement.update(predicted[rows], target[rows])
+    agreement.compute()
 
 
 @pytest.mark.slow
 def test_two_processes_have_the_ccc_of_all_samples(tmp_path):
     predicted, target = pair(90)
     torch.save((predicted[25:], target[25:]), tmp_path / "part.pt")
-    second = subprocess.Popen([sys.executable, "-c", SECOND_PROCESS, str(tmp_path)], cwd=HOUSE)
+    second = get_context("spawn").Process(target=second_process, args=(tmp_path,))
+    second.start()
     torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=2)
     try:
         agreement = Agreement(2)
@@ -135,7 +132,8 @@ def test_two_processes_have_the_ccc_of_all_samples(tmp_path):
         found = agreement.compute().numpy()
     finally:
         torch.distributed.destroy_process_group()
-    assert second.wait(60) == 0
+    second.join(60)
+    assert second.exitcode == 0
     assert ccc(found) == pytest.approx(ccc(terms(target.numpy(), predicted.numpy()).sum(axis=0)))
 
 

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,6 +20,7 @@ from fer_lightning.errors import ConfigError, StorageError
 from fer_lightning.files import write_atomically
 from fer_lightning.protocols import fold as fold_module
 from fer_lightning.reporting.scores import write_scores
+from tests import warm
 from tests.runs import HOUSE, SMALL, command, configure, predictions, read
 
 KEYS = [
@@ -27,8 +30,8 @@ KEYS = [
 ]  # fmt: skip
 
 
-def test_a_run_leaves_what_other_programs_rely_on(run_here):
-    out = run_here()
+def test_a_run_leaves_what_other_programs_rely_on(whole):
+    out = whole()
     scores = json.loads((out / "scores.json").read_text())
     assert [key for key in KEYS if key not in scores] == []
     assert scores["synthetic"] is True
@@ -53,29 +56,29 @@ def test_a_run_leaves_what_other_programs_rely_on(run_here):
         assert (out / name).is_file(), name
 
 
-def test_scores_are_rebuilt_byte_for_byte_from_the_files_alone(run_here):
-    out = run_here()
+def test_scores_are_rebuilt_byte_for_byte_from_the_files_alone(whole, tmp_path):
+    out = Path(shutil.copytree(whole(), tmp_path / "copy"))
     before = (out / "scores.json").read_bytes()
     (out / "scores.json").unlink()
     write_scores(out)
     assert (out / "scores.json").read_bytes() == before
 
 
-def test_a_fold_alone_equals_the_fold_among_others(run_here):
-    together = predictions(run_here(runs="together"))
+def test_a_fold_alone_equals_the_fold_among_others(run_here, whole):
+    together = predictions(whole())
     name = list(together)[2]
-    alone = predictions(run_here(f"protocol.only=[{name.removesuffix('.csv')}]", runs="alone"))
+    alone = predictions(run_here(f"protocol.only=[{name.removesuffix('.csv')}]"))
     assert alone == {name: together[name]}
 
 
-def test_folds_side_by_side_equal_folds_one_after_the_other(run_here):
-    assert predictions(run_here("protocol.workers=2", runs="two")) == predictions(run_here(runs="one"))
+def test_folds_side_by_side_equal_folds_one_after_the_other(run_here, whole):
+    assert predictions(run_here("protocol.workers=2")) == predictions(whole())
 
 
-def test_fold_jobs_equal_folds_in_one_process(run_here):
-    together = run_here(runs="together")
+def test_fold_jobs_equal_folds_in_one_process(run_here, whole):
+    together = whole()
     for index in range(len(predictions(together))):
-        jobs = run_here("protocol=loso_jobs", f"protocol.index={index}", runs="jobs")
+        jobs = run_here("protocol=loso_jobs", f"protocol.index={index}")
     assert predictions(jobs) == predictions(together)
     assert (jobs / "scores.json").is_file()
 
@@ -86,9 +89,9 @@ def test_half_a_pool_is_not_scored(run_here, capsys):
     assert "1 of " in capsys.readouterr().out
 
 
-def test_the_oracle_keeps_the_honest_number_beside_it(run_here):
-    honest = json.loads((run_here(runs="last") / "scores.json").read_text())
-    oracle = json.loads((run_here("protocol.selection=oracle_test", runs="oracle") / "scores.json").read_text())
+def test_the_oracle_keeps_the_honest_number_beside_it(run_here, whole):
+    honest = json.loads((whole() / "scores.json").read_text())
+    oracle = json.loads((run_here("protocol.selection=oracle_test") / "scores.json").read_text())
     assert oracle["selection"] == "oracle_test"
     for key in ("accuracy", "uf1", "uar"):
         assert oracle["honest"][key] == honest[key], "looking at the test samples has changed the training"
@@ -124,8 +127,8 @@ def test_training_does_not_see_the_tested_subject(run_here, monkeypatch):
             array[data.cache.numbers(list(fold.test))] = 255
         object.__setattr__(data.cache, "array", array)
         seen = {}
-        write = fold_module._write_curves
-        monkeypatch.setattr(fold_module, "_write_curves", lambda *a: (seen.update(curves=a[2]), write(*a)))
+        write = fold_module.write_curves
+        monkeypatch.setattr(fold_module, "write_curves", lambda *a: (seen.update(curves=a[2]), write(*a)))
         tasks = []
         build = fold_module.build_task
         monkeypatch.setattr(fold_module, "build_task", lambda *a, **k: tasks.append(build(*a, **k)) or tasks[-1])
@@ -133,7 +136,7 @@ def test_training_does_not_see_the_tested_subject(run_here, monkeypatch):
 
         fold_module.run_fold(cfg, data, fold, run_folder(cfg) / str(poison), lambda line: None)
         monkeypatch.setattr(fold_module, "build_task", build)
-        monkeypatch.setattr(fold_module, "_write_curves", write)
+        monkeypatch.setattr(fold_module, "write_curves", write)
         return {"curves": seen["curves"], **tasks[0].net.state_dict()}
 
     run_here("trainer.max_epochs=1")  # sets the environment
@@ -167,7 +170,7 @@ def test_predictions_do_not_depend_on_the_batch(run_here):
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_and_ends_like_an_unbroken_one(environment, tmp_path, run_here):
+def test_a_killed_run_goes_on_and_ends_like_an_unbroken_one(environment, start, tmp_path, whole):
     options = [*SMALL, "trainer.max_epochs=20", "run_name=killed"]
     options.remove("debug=tiny")
     running = subprocess.Popen(command(*options), cwd=HOUSE, env=environment, stderr=subprocess.PIPE)
@@ -181,25 +184,22 @@ def test_a_killed_run_goes_on_and_ends_like_an_unbroken_one(environment, tmp_pat
     running.wait()
     kept = {file.name: file.stat().st_mtime_ns for file in folder.glob("predictions/*.csv")}
     assert not (folder / "scores.json").exists()
-    done = subprocess.run(command(*options), cwd=HOUSE, env=environment, capture_output=True, text=True)
+    done = start(*options)
     assert done.returncode == 0, done.stderr
     for name, moment in kept.items():
         assert (folder / "predictions" / name).stat().st_mtime_ns == moment, f"{name} was trained again"
-    unbroken = run_here("trainer.max_epochs=20", runs="unbroken")
-    assert predictions(folder) == predictions(unbroken)
+    assert predictions(folder) == predictions(whole("trainer.max_epochs=20"))
 
 
 @pytest.mark.slow
-def test_two_processes_on_one_run_folder_share_the_work(environment, tmp_path, run_here):
+def test_two_processes_on_one_run_folder_share_the_work(environment, tmp_path, whole):
     options = [*SMALL, "trainer.max_epochs=20", "run_name=shared"]
     options.remove("debug=tiny")
-    both = [
-        subprocess.Popen(command(*options), cwd=HOUSE, env=environment, stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    errors = [process.communicate(timeout=240)[1] for process in both]
-    assert [process.returncode for process in both] == [0, 0], errors
-    assert predictions(tmp_path / "runs" / "shared") == predictions(run_here("trainer.max_epochs=20", runs="own"))
+    both = [warm.begin(["train.py", *options], environment) for _ in range(2)]
+    for process in both:
+        process.join(240)
+    assert [process.exitcode for process in both] == [0, 0], "what they said stands below"
+    assert predictions(tmp_path / "runs" / "shared") == predictions(whole("trainer.max_epochs=20"))
 
 
 @pytest.mark.parametrize("when", ["trainer.checkpoint_every=1", "trainer.checkpoint_minutes=1e-6"])
@@ -287,8 +287,8 @@ def test_weights_that_become_nan_in_the_last_steps_are_no_finished_fold(run_here
     assert left == []
 
 
-def test_a_full_disk_loses_nothing_that_was_finished(run_here, monkeypatch, tmp_path):
-    write, sync, calls = fold_module._write_predictions, os.fsync, []
+def test_a_full_disk_loses_nothing_that_was_finished(run_here, whole, monkeypatch, tmp_path):
+    write, sync, calls = fold_module.write_predictions, os.fsync, []
 
     def no_room(descriptor):
         raise OSError(28, "No space left on device")
@@ -298,13 +298,13 @@ def test_a_full_disk_loses_nothing_that_was_finished(run_here, monkeypatch, tmp_
         monkeypatch.setattr("os.fsync", no_room if len(calls) == 3 else sync)
         write(*arguments)
 
-    monkeypatch.setattr(fold_module, "_write_predictions", disk_fills_at_the_third_fold)
+    monkeypatch.setattr(fold_module, "write_predictions", disk_fills_at_the_third_fold)
     with pytest.raises(StorageError, match=r"No space left on device.*finished folds are skipped"):
         run_here(runs="full")
     assert len(list(tmp_path.glob("full/**/predictions/*.csv"))) == 2
     assert not list(tmp_path.glob("full/**/.*.csv.*")), "half a file was left"
     monkeypatch.setattr("os.fsync", sync)
-    assert predictions(run_here(runs="full")) == predictions(run_here(runs="enough"))
+    assert predictions(run_here(runs="full")) == predictions(whole())
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
