@@ -40,10 +40,21 @@ def main(cfg: DictConfig) -> float | None:
             raise error.with_traceback(None) from None
         sys.exit(2)
     except (KeyboardInterrupt, SystemExit) as stopped:
-        if isinstance(stopped, SystemExit) and stopped.code != 1:  # Lightning makes an exit with 1 of Ctrl-C
+        code = _exit_code(stopped)
+        if code is None:
             raise
         print("\nstopped: finished folds are kept, the same command goes on", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(code)
+
+
+def _exit_code(stopped: KeyboardInterrupt | SystemExit) -> int | None:
+    """130 after Ctrl-C, 143 after SIGTERM, None of any other exit."""
+    from pytorch_lightning.utilities.exceptions import SIGTERMException  # a SystemExit without a code
+
+    if isinstance(stopped, SIGTERMException):
+        return 143
+    # Lightning makes an exit with 1 of Ctrl-C
+    return 130 if isinstance(stopped, KeyboardInterrupt) or stopped.code == 1 else None
 
 
 def _said(error: FERError | InstantiationException) -> str:

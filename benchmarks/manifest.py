@@ -153,7 +153,7 @@ def batches(folder: Path) -> None:
     print("a run", flush=True)
     data.manifest = measure("load", lambda: store.load(folder / "made.arrow"))
     folds = measure("holdout", lambda: holdout(data.manifest))
-    measure("manifest.csv", lambda: run._write_manifest(folder, data.manifest, folds, True))
+    measure("manifest.csv", lambda: run._write_manifest(folder, data.manifest, folds))
     pixels = np.broadcast_to(np.uint8(0), (len(data.manifest), *data.recipe.shape))
     data.cache = Cache(folder, pixels, pd.Index(data.manifest["sample_id"]), pd.Series(dtype=str), {})
     measure("use_fold", lambda: data.use_fold(folds[0], seed=0))

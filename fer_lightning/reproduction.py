@@ -7,18 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from fer_lightning.cells import Cell
 from fer_lightning.compose import CONF, configure
 from fer_lightning.errors import ConfigError, DatasetNotFoundError, FERError
-from fer_lightning.identity import identity, resolved, run_folder
+from fer_lightning.identity import identity, resolved, rows_of, run_folder
 from fer_lightning.paper_rows import EXPERIMENTS, NEEDS_GPU, NO_SETTING, Row, why_not
 from fer_lightning.sweep import is_done
 
 SPEEDS = CONF.parent / "docs" / "models.md"
-#: What the arrays are made of does not decide whether the raw data is there.
-OF_THE_ARRAYS = ("recipe", "channels", "pixel_range", "batch_size", "num_workers", "sampling", "spotter")
 
 
 class Plan:
@@ -159,8 +157,7 @@ class Plan:
         """Built once a data set; the error of one that is not there is kept too."""
         from hydra.utils import instantiate
 
-        about = OmegaConf.to_container(config.data, resolve=True)
-        key = json.dumps({name: value for name, value in about.items() if name not in OF_THE_ARRAYS}, default=str)
+        key = rows_of(config.data)
         if key not in self.found:
             try:
                 self.found[key] = instantiate(config.data).build(Path(config.paths.cache))

@@ -5,27 +5,25 @@ A cell is a run folder. One that has its scores is not started again, so a sweep
 
 import sys
 import time
-import traceback
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn, JobStatus
-from hydra.experimental.callback import Callback
+from hydra.core.utils import JobReturn
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
 
-from fer_lightning.errors import ConfigError, FERError, PoolError
+from fer_lightning.errors import ConfigError, FERError
+from fer_lightning.fold_jobs import INDEX, FoldNumbers, asked_for, spread
+from fer_lightning.sweep_cells import Cell, Progress, announce, is_done, report, settle
 
 MULTIRUN = ("-m", "--multirun")
-#: What the grid of fold jobs (conf/sweep/folds.yaml, conf/protocol/loso_jobs.yaml) is where no config counts the folds.
-UNKNOWN = "range(0,None)"
+#: Up to so many cells are planned in a moment; of more it is said, since to compose a config takes a while.
+FEW = 5
 
 
 def choose_grid(arguments: list[str]) -> list[str]:
@@ -63,27 +61,6 @@ def choose_grid(arguments: list[str]) -> list[str]:
     return ["-m", *others]
 
 
-@dataclass
-class Cell:
-    """One run folder of a grid.
-
-    Attributes:
-        overrides: key -> value, as on the command line.
-        config: the whole config of the cell.
-        folder: its run folder.
-        jobs: numbers of the launched jobs that work at it; several with one job per fold.
-        state: there (before this sweep), refused, open, done, failed.
-        reason: why it was refused or failed.
-    """
-
-    overrides: dict[str, str]
-    config: DictConfig
-    folder: Path
-    jobs: list[int] = field(default_factory=list)
-    state: str = "open"
-    reason: str = ""
-
-
 class Grid(Sweeper):
     """Hydra's grid of choices, with run folders in mind: starts what is missing and reports on all.
 
@@ -109,12 +86,16 @@ class Grid(Sweeper):
             SystemExit: 1 when a cell failed, 2 when all were refused or the grid itself is, 130 when stopped.
         """
         try:
-            cells, todo = self._plan(self._jobs(arguments))
+            cells, todo = self._plan(arguments)
         except FERError as error:
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
             sys.exit(2)
-        _announce(cells, len(todo))
-        self.hydra_context.callbacks.callbacks.append(Progress(len(todo), time.time()))
+        except KeyboardInterrupt:
+            print("stopped while the sweep was planned: nothing of it was started", file=sys.stderr)
+            sys.exit(130)
+        announce(cells, len(todo))
+        progress = Progress(len(todo), time.time())
+        self.hydra_context.callbacks.callbacks.append(progress)
         results: list[JobReturn] = []
         try:
             for start in range(0, len(todo), self.max_batch_size or len(todo) or 1):
@@ -123,53 +104,67 @@ class Grid(Sweeper):
         except KeyboardInterrupt:
             sys.exit(130)
         finally:
-            _settle(cells, results)
-            _report(cells, Path(cells[0].config.paths.runs) / "sweeps")
+            settle(cells, results, progress.failed)
+            report(cells, Path(cells[0].config.paths.runs) / "sweeps")
         if any(cell.state == "failed" for cell in cells):
             sys.exit(1)
         if all(cell.state == "refused" for cell in cells):
             sys.exit(2)
         return results
 
-    def _jobs(self, arguments: Sequence[str]) -> Sequence[Sequence[str]]:
-        """The overrides of each job; the command line wins over `params`.
+    def _plan(self, arguments: Sequence[str]) -> tuple[list[Cell], list[Sequence[str]]]:
+        """The cells in the order of the grid, and the jobs to launch."""
+        grid = self._grid(arguments)
+        each = asked_for(grid)
+        known = [override for key, override in grid.items() if not (each and key == INDEX)]
+        [found] = BasicSweeper.split_arguments(known, None)
+        number = len({tuple(text for text in job if not text.startswith(f"{INDEX}=")) for job in found})
+        if number > FEW:
+            print(f"planning {number} cells", file=sys.stderr, flush=True)
+        cells = self._cells(found)
+        jobs = [(tuple(job), job) for job in found]
+        if each:
+            counted = FoldNumbers()
+            numbers = {job: counted.of(cell.config) for job, cell in cells.items() if cell.state == "open"}
+            jobs = spread(grid, numbers)
+        todo: list[Sequence[str]] = []
+        for key, job in jobs:
+            if cells[key].state == "open":
+                cells[key].jobs.append(len(todo))
+                todo.append(job)
+        return list({cell.folder: cell for cell in cells.values()}.values()), todo
+
+    def _grid(self, arguments: Sequence[str]) -> dict[str, Override]:
+        """Key -> its choices; the command line wins over `params`.
 
         Raises:
-            ConfigError: one job per fold, and nobody says how many folds there are; or there is no job at all.
+            ConfigError: a key has no choice, so there is no job at all.
         """
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        typed = {override.key_or_group for override in parser.parse_overrides(list(arguments))}
-        unknown = [key for key, value in self.params.items() if value == UNKNOWN]
-        for key in unknown:
-            if key not in typed:
-                data = next((text for text in arguments if text.startswith("data=")), "this data")
-                raise ConfigError(
-                    f"one job per fold needs their number, data.expects.groups, which is not set for {data}: "
-                    f"add {key}=range(0,<number of folds>)"
-                )
-        params = [f"{key}={value}" for key, value in self.params.items() if key not in unknown]
-        overrides = parser.parse_overrides([*params, *arguments])
-        for override in overrides:
+        overrides = parser.parse_overrides([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
+        grid = {override.get_key_element(): override for override in overrides}
+        for key, override in grid.items():
+            if key == INDEX and asked_for(grid):
+                continue
             if override.is_discrete_sweep() and not list(override.sweep_string_iterator()):
                 raise ConfigError(f"nothing is swept: {override.input_line} has no values")
-        [jobs] = BasicSweeper.split_arguments(overrides, None)
-        return jobs
+        return grid
 
-    def _plan(self, jobs: Sequence[Sequence[str]]) -> tuple[list[Cell], list[Sequence[str]]]:
-        """The cells in the order of the grid, and the jobs to launch."""
+    def _cells(self, jobs: Iterable[Sequence[str]]) -> dict[tuple[str, ...], Cell]:
+        """The cell of each job of the grid; several jobs may belong to one."""
         from fer_lightning.identity import identity, resolved, run_folder
-        from fer_lightning.run import check_options
+        from fer_lightning.planning import check_options
 
-        cells: dict[Path, Cell] = {}
-        todo: list[Sequence[str]] = []
+        cells: dict[tuple[str, ...], Cell] = {}
+        folders: dict[Path, Cell] = {}
         for job in jobs:
             config = self.hydra_context.config_loader.load_sweep_config(self.config, list(job))
             with read_write(config), open_dict(config):
                 del config["hydra"]
             folder = run_folder(config)
-            cell = cells.get(folder)
+            cell = folders.get(folder)
             if cell is None:
-                cell = cells[folder] = Cell(dict(text.split("=", 1) for text in job), config, folder)
+                cell = folders[folder] = Cell(dict(text.split("=", 1) for text in job), config, folder)
                 try:
                     check_options(config)
                 except FERError as error:
@@ -178,102 +173,5 @@ class Grid(Sweeper):
                     cell.state = "there"
             elif identity(resolved(config)) != identity(resolved(cell.config)):
                 raise ConfigError(f"run_name={config.run_name} gives different cells the same folder; leave it out")
-            if cell.state == "open":
-                cell.jobs.append(len(todo))
-                todo.append(job)
-        return list(cells.values()), todo
-
-
-class Progress(Callback):
-    """Says what became of each job and how long the rest will take.
-
-    Args:
-        jobs: number of jobs.
-        started: seconds since the epoch: the jobs of a cluster are other processes, on other machines.
-    """
-
-    def __init__(self, jobs: int, started: float) -> None:
-        self.jobs, self.started = jobs, started
-
-    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        value = job_return._return_value
-        result = f"scored {value:.4f}" if isinstance(value, float) else "done, pool not complete yet"
-        if job_return.status is JobStatus.FAILED:
-            result = "failed"
-            if not isinstance(value, FERError):
-                traceback.print_exception(value)
-        number, passed = config.hydra.job.num + 1, time.time() - self.started
-        left = timedelta(seconds=round(passed / number * (self.jobs - number)))
-        print(f"sweep: job {number} of {self.jobs} {result}; {timedelta(seconds=round(passed))} passed, "
-              f"about {left} left", file=sys.stderr, flush=True)  # fmt: skip
-
-
-def is_done(cell: Cell) -> bool:
-    """Whether the folder holds the scores of this config and the predictions of all folds that they are made of."""
-    import json
-
-    from omegaconf import OmegaConf
-
-    from fer_lightning.identity import identity, resolved
-
-    scores = cell.folder / "scores.json"
-    if not scores.is_file():
-        return False
-    saved = OmegaConf.to_container(OmegaConf.load(cell.folder / "config.yaml"))
-    files = list((cell.folder / "predictions").glob("[!.]*.csv"))
-    return identity(saved) == identity(resolved(cell.config)) and len(files) >= json.loads(scores.read_text())["folds"]
-
-
-def _announce(cells: list[Cell], jobs: int) -> None:
-    counts = {state: sum(cell.state == state for cell in cells) for state in ("there", "refused", "open")}
-    more = f" in {jobs} jobs" if jobs != counts["open"] else ""
-    print(f"Sweep of {len(cells)} cells: {counts['there']} are there already, {counts['refused']} are refused, "
-          f"{counts['open']} to run{more}.", file=sys.stderr)  # fmt: skip
-    keys = varied(cells)
-    for cell in cells:
-        if cell.state == "refused":
-            print(f"  refused: {' '.join(f'{key}={cell.overrides.get(key)}' for key in keys)}: {cell.reason}",
-                  file=sys.stderr)  # fmt: skip
-
-
-def varied(cells: list[Cell]) -> list[str]:
-    """Keys in which the cells differ, in the order of the command line."""
-    keys = dict.fromkeys(key for cell in cells for key in cell.overrides)
-    return [key for key in keys if len({cell.overrides.get(key) for cell in cells}) > 1]
-
-
-def _settle(cells: list[Cell], results: list[JobReturn]) -> None:
-    """What became of the cells that were open."""
-    for cell in cells:
-        if cell.state == "open":
-            ended = [results[job] for job in cell.jobs if job < len(results)]
-            failed = [job._return_value for job in ended if job.status is JobStatus.FAILED]
-            if failed:
-                cell.state, cell.reason = "failed", f"{type(failed[0]).__name__}: {failed[0]}"
-            elif is_done(cell) or (len(ended) == len(cell.jobs) and _pool(cell.folder)):
-                cell.state = "done"
-
-
-def _pool(folder: Path) -> bool:
-    """Score a run whose jobs have all ended: on a network file system none of them may have seen the others' files."""
-    from fer_lightning.reporting.scores import write_scores
-
-    try:
-        write_scores(folder)
-    except PoolError as error:
-        print(f"{folder} has no scores yet: {error}", file=sys.stderr)
-        return False
-    return True
-
-
-def _report(cells: list[Cell], folder: Path) -> None:
-    from fer_lightning.reporting.grid import print_grid, write_grid
-
-    keys = varied(cells)
-    rows = [
-        {key: cell.overrides.get(key, "") for key in keys}
-        | {"state": cell.state, "reason": cell.reason, "folder": cell.folder}
-        | {"metric": cell.config.protocol.metric}
-        for cell in cells
-    ]
-    print_grid(*write_grid(rows, keys, folder))
+            cells[tuple(job)] = cell
+        return cells

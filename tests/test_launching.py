@@ -11,14 +11,16 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+import train
 from fer_lightning.data.datamodule import FERDataModule
 from fer_lightning.datasets import contract
 from fer_lightning.errors import ConfigError
 from fer_lightning.identity import run_folder
 from fer_lightning.launching import PLUGINS, check_launcher
+from fer_lightning.planning import _write_tiny
 from fer_lightning.protocols.devices import check_gpus, cores, deal_gpu
-from fer_lightning.run import _write_tiny
 from tests.runs import HOUSE, SMALL, configure
 
 LAUNCHERS = sorted(file.stem for file in (HOUSE / "conf" / "launcher").glob("*.yaml"))
@@ -138,3 +140,12 @@ def test_jobs_that_begin_together_write_the_synthetic_data_once(tmp_path):
     with ThreadPoolExecutor(4) as jobs:
         list(jobs.map(lambda _: _write_tiny(Data()), range(4)))
     assert written == [tmp_path / "tiny" / "name"]
+
+
+@pytest.mark.parametrize(
+    ("stopped", "code"),
+    [(KeyboardInterrupt(), 130), (SystemExit(1), 130), (SIGTERMException(), 143), (SystemExit(2), None)],
+)
+def test_a_run_that_was_stopped_never_ends_as_a_finished_one(stopped, code):
+    """Lightning makes a SystemExit without a code of SIGTERM, which would be 0, and one with 1 of Ctrl-C."""
+    assert train._exit_code(stopped) == code

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytorch_lightning as pl
 import torch
 from filelock import FileLock, Timeout
@@ -30,6 +29,7 @@ from fer_lightning.functional.selection import oracle_epoch
 from fer_lightning.protocols import averaging, ddp, weights
 from fer_lightning.protocols.build import build_augment, build_task, predicted_columns, speed_up
 from fer_lightning.protocols.checkpoints import Checkpoints, WholeCheckpoints
+from fer_lightning.protocols.fold_files import write_arrays, write_curves, write_predictions
 from fer_lightning.protocols.gradients import SampleMean
 from fer_lightning.protocols.past import Past, past_of
 from fer_lightning.protocols.selection import (
@@ -150,10 +150,10 @@ def fit_and_predict(cfg: DictConfig, data: FERDataModule, fold: Fold, out: Path,
     if isinstance(keeper, TestEveryEpoch):
         epoch, test = _oracle(keeper, data, fold, out, *columns)
     if fold.val:
-        _write_predictions(out / "validation", data, fold, fold.val, validation, *columns)
-    _write_curves(out, fold, task.history)
+        write_predictions(out / "validation", data, fold, fold.val, validation, *columns)
+    write_curves(out, fold, task.history)
     if data.views:
-        _write_arrays(out / "views", fold, by_view.numpy(), *columns, view=np.array(data.views.names))
+        write_arrays(out / "views", fold, by_view.numpy(), *columns, view=np.array(data.views.names))
     facts = {
         "fold": fold.name, "seed": cfg.seed, "selection": cfg.protocol.selection, "epoch": epoch,
         "epochs": epochs, "seconds": round(time.perf_counter() - started, 3),
@@ -164,7 +164,7 @@ def fit_and_predict(cfg: DictConfig, data: FERDataModule, fold: Fold, out: Path,
         weights.write(out / "weights" / f"{fold.name}.safetensors", task.net, named | past.facts())
     write_atomically(out / "predictions" / f"{fold.name}.json", json.dumps(facts, indent=2) + "\n")
     # Last, because this file says that the fold is done.
-    _write_predictions(out / "predictions", data, fold, fold.test, test, *columns)
+    write_predictions(out / "predictions", data, fold, fold.test, test, *columns)
     if resume.is_file():
         resume.unlink()
 
@@ -219,43 +219,8 @@ def _oracle(
         best = oracle_epoch(records[..., : len(classes)], test.labels.numpy())
     else:
         best = best_epoch(records, test.targets.numpy())
-    _write_arrays(out / "epochs", fold, records, classes, targets, epoch=epochs)
+    write_arrays(out / "epochs", fold, records, classes, targets, epoch=epochs)
     return int(epochs[best]), torch.from_numpy(records[best])
-
-
-def _write_predictions(
-    folder: Path, data: FERDataModule, fold: Fold, ids: tuple[str, ...], found: torch.Tensor, classes: list[str],
-    targets: list[str],
-) -> None:  # fmt: skip
-    found = found.double().numpy()
-    rows = data.rows(ids)
-    table = pd.DataFrame({"sample_id": list(ids), "fold": fold.name})
-    if classes:
-        table["label"] = rows["label"].tolist()
-        table["predicted"] = np.array(classes)[found[:, : len(classes)].argmax(axis=1)]
-    for place, name in enumerate(classes):
-        table[f"p_{name}"] = found[:, place]
-    for name in targets:
-        table[name] = rows[name].astype(float).tolist()
-    for place, name in enumerate(targets, start=len(classes)):
-        table[f"predicted_{name}"] = found[:, place]
-    write_atomically(folder / f"{fold.name}.csv", table.to_csv(index=False, float_format="%.8f", lineterminator="\n"))
-
-
-def _write_arrays(
-    folder: Path, fold: Fold, found: np.ndarray, classes: list[str], targets: list[str], **more: np.ndarray
-) -> None:
-    """What is predicted of the test samples in every view or epoch, so that a reader can look at it in another way."""
-    arrays = {"sample_id": np.array(fold.test)} | more
-    arrays |= {"probabilities": found[..., : len(classes)]} if classes else {}
-    arrays |= {"values": found[..., len(classes) :]} if targets else {}
-    write_atomically(folder / f"{fold.name}.npz", lambda file: np.savez(file, **arrays))
-
-
-def _write_curves(out: Path, fold: Fold, history: list[dict[str, float]]) -> None:
-    write_atomically(
-        out / "curves" / f"{fold.name}.csv", pd.DataFrame(history).to_csv(index=False, lineterminator="\n")
-    )
 
 
 def _device(trainer: pl.Trainer) -> str:

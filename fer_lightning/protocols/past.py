@@ -1,4 +1,7 @@
-"""What weights have seen: kept in the header of their file, and asked before a fold begins with them."""
+"""What weights have seen: kept in the header of their file, and asked before a fold begins with them.
+
+Of weights that a stage has still to train it is known as well, and asked before that stage begins.
+"""
 
 import base64
 import json
@@ -42,12 +45,12 @@ class Past:
         return packed | {"unknown": self.unknown}
 
 
-def past_of(fold: Fold, manifest: pd.DataFrame, start: Path | None) -> Past:
-    """The past of weights that this fold trains, from the file that it begins with, if any."""
+def past_of(fold: Fold, manifest: pd.DataFrame, start: Path | Past | None) -> Past:
+    """The past of weights that this fold trains, from the file that it begins with, or the past of that, if any."""
     trained, chosen = (_hashes(manifest[manifest["sample_id"].isin(ids)]) for ids in (fold.train, fold.val))
     if start is None:
         return Past(trained, chosen)
-    before = read_past(start)
+    before = start if isinstance(start, Past) else read_past(start)
     return Past(np.union1d(trained, before.trained), np.union1d(chosen, before.chosen), before.unknown)
 
 
@@ -84,13 +87,10 @@ def read_past(file: Path) -> Past:
 
 
 def check_unseen(file: Path, fold: Fold, manifest: pd.DataFrame) -> None:
-    """Refuse weights that have seen what this fold tests, in the run that made them or one that it began with.
+    """Refuse weights that have seen what this fold tests, see `check_past`.
 
-    Refused are weights that were trained on, or chosen by, a sample or group which the fold tests, and those that were
-    trained on one of its validation samples: everything chosen by these (epoch, learning rate, end, members of an
-    ensemble) would be chosen by what is known by heart. Validation samples that only chose before may choose again, as
-    in stages that share folds. Samples are known by their ids; the same pictures in another data set (FER2013 and FER+)
-    are not recognised. Weights of which nothing is known are taken; stderr says so.
+    Samples are known by their ids; the same pictures in another data set (FER2013 and FER+) are not recognised. Weights
+    of which nothing is known are taken; stderr says so.
 
     Raises:
         LeakError: names the first such samples.
@@ -98,25 +98,46 @@ def check_unseen(file: Path, fold: Fold, manifest: pd.DataFrame) -> None:
     past = read_past(file)
     if past.unknown and parent_process() is None:  # not in each process that trains folds
         say(f"{file}: nothing says what {past.unknown} was trained on; whether that is tested here cannot be checked")
-    seen = np.union1d(past.trained, past.chosen)
     other_data = "Give its run folder, if it has this fold, or weights of other data"
     same_folds = (
         "Make that run with the folds of this one (seed, protocol.selection=inner_val and protocol.inner_val as here), "
         "or take weights of other data"
     )
-    for ids, known, use, advice in (
-        (fold.test, seen, f"which fold {fold.name} tests", other_data),
-        (fold.val, past.trained, f"by which fold {fold.name} chooses (validation)", same_folds),
+    check_past(
+        past, fold, manifest, f"model.weights={file}: that run, or one that it began with, trained on",
+        (other_data, same_folds),
+    )  # fmt: skip
+
+
+def check_past(past: Past, fold: Fold, manifest: pd.DataFrame, who: str, advice: tuple[str, str]) -> None:
+    """Refuse to begin a fold with weights that have seen what it tests, in the run of them or one it began with.
+
+    Refused are weights that were trained on, or chosen by, a sample or group which the fold tests, and those that were
+    trained on one of its validation samples: everything chosen by these (epoch, learning rate, end, members of an
+    ensemble) would be chosen by what is known by heart. Validation samples that only chose before may choose again, as
+    in stages that share folds.
+
+    Args:
+        past: what the weights have seen, or will have.
+        fold: begins with them.
+        manifest: the rows of the fold's samples.
+        who: begins the message, up to the number of samples.
+        advice: ends it; where a test sample, and where a validation sample was seen.
+
+    Raises:
+        LeakError: names the first such samples.
+    """
+    seen = np.union1d(past.trained, past.chosen)
+    for ids, known, use, then in (
+        (fold.test, seen, f"which fold {fold.name} tests", advice[0]),
+        (fold.val, past.trained, f"by which fold {fold.name} chooses (validation)", advice[1]),
     ):
         rows = manifest[manifest["sample_id"].isin(ids)]
         for column in KNOWN_BY:
             names = sorted(set(rows[column]) - {""})
             both = [name for name, hit in zip(names, np.isin(_hash(column, names), known), strict=True) if hit]
             if both:
-                raise LeakError(
-                    f"model.weights={file}: that run, or one that it began with, trained on {len(both)} {column}s "
-                    f"{use} (first: {both[:3]}). {advice}"
-                )
+                raise LeakError(f"{who} {len(both)} {column}s {use} (first: {both[:3]}). {then}")
 
 
 def _hashes(rows: pd.DataFrame | None = None) -> np.ndarray:

@@ -44,15 +44,27 @@ def find(source: str | Path, fold: str) -> Path:
     source = Path(source).expanduser()
     if source.is_file():
         return source
-    files = sorted((source / "weights").glob("[!.]*.safetensors"))
-    own = [file for file in files if file.stem == fold] or files
-    if len(own) != 1:
+    files = kept(source)
+    own = pick(files, fold)
+    if own is None:
         raise ConfigError(
             f"model.weights={source}: expected a file, or a run folder with weights/{fold}.safetensors or a single "
             f"file in weights/, found {len(files)} there. Run the first stage with trainer.save_weights=true, on "
             "folds of these names or on a single one (protocol.only)"
         )
-    return own[0]
+    return files[own]
+
+
+def kept(out: Path) -> dict[str, Path]:
+    """Fold -> file of the weights that a run folder holds."""
+    return {file.stem: file for file in sorted((out / "weights").glob("[!.]*.safetensors"))}
+
+
+def pick(folds: Iterable[str], fold: str) -> str | None:
+    """Of the folds of which there are weights, the one whose weights a fold begins with; None where none is meant."""
+    folds = list(folds)
+    own = [name for name in folds if name == fold] or folds
+    return own[0] if len(own) == 1 else None
 
 
 def check_same(source: str, out: Path) -> None:

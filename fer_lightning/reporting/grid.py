@@ -26,6 +26,8 @@ TEST = (
     "validation (python -m fer_lightning.tune)."
 )
 ORACLE = f"{DAGGER} epoch chosen on the test samples; these cells are ranked by their last epoch, which stands in UF1."
+#: How many cells a line names that share a reason.
+NAMED = 3
 SEEDS = "Over seeds: mean, standard deviation (n - 1) and number of seeds of the figure that ranks."
 
 
@@ -117,10 +119,7 @@ def print_grid(cells: pd.DataFrame, seeds: pd.DataFrame, file: Path, console: Co
             over.add_row(*(_number(value) if isinstance(value, float) else str(value) for value in group))
         console.print(over)
     scored = cells["figure"].notna().any()
-    stopped = cells[cells["reason"] != ""]
-    notes = [
-        f"{state}: {reason}" for state, reason in dict.fromkeys(zip(stopped["state"], stopped["reason"], strict=True))
-    ]
+    notes = _reasons(cells, keys)
     notes += [TEST] if scored else []
     notes += [ORACLE] if "oracle" in shown else []
     notes += [SEEDS] if len(seeds) else []
@@ -129,6 +128,16 @@ def print_grid(cells: pd.DataFrame, seeds: pd.DataFrame, file: Path, console: Co
     notes += [f"{open_} cells are open: the same command goes on with them."] if open_ else []
     for note in [*notes, str(file)]:
         console.print(note, markup=False, highlight=False, soft_wrap=True)
+
+
+def _reasons(cells: pd.DataFrame, keys: list[str]) -> list[str]:
+    """A line for each reason why cells failed or were refused, with the first cells that it stopped."""
+    lines = []
+    for (state, reason), group in cells[cells["reason"] != ""].groupby(["state", "reason"], sort=False):
+        names = [" ".join(f"{key}={cell[key]}" for key in keys) for _, cell in group.head(NAMED).iterrows()]
+        more = f" and {len(group) - NAMED} more" if len(group) > NAMED else ""
+        lines.append(f"{state}: {', '.join(names)}{more}: {reason}" if keys else f"{state}: {reason}")
+    return lines
 
 
 def _table(headers: list[str]) -> Table:

@@ -1,11 +1,13 @@
 """A run and the one before it as one config."""
 
 import json
+import shutil
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from fer_lightning import run as run_module
 from fer_lightning.errors import ConfigError, LeakError
 from fer_lightning.identity import run_folder
 from fer_lightning.protocols.weights import fingerprint
@@ -52,18 +54,57 @@ def test_no_group_or_key_of_the_stage_before_is_ignored():
         earlier(configure(*SMALL, "before={protocol: kfold}"))
 
 
+#: CASME II in two folds, one epoch.
+HALVES = ["data=casme2_flow", "protocol=kfold", "protocol.folds.k=2", "trainer.max_epochs=1"]
+ONE = "model: ststnet, trainer.max_epochs: 1"
+INNER = ["data=megc2019_flow", "protocol.selection=inner_val"]
+KFOLD = f"{ONE}, protocol: kfold, protocol.folds.k: 2"
+#: A run before that has trained on what fold0 tests; and one between, on other data, that begins with it.
+HALF = f"data: casme2_flow, {KFOLD}, protocol.only: [fold1]"
+BETWEEN = f"data: samm_flow, {KFOLD}, protocol.only: [fold0]"
+#: Options of a run with one before it -> how it is refused, or None. The composite holds CASME II.
+STAGES = {
+    "composite": ([f"before={{data: megc2019_flow, {KFOLD}, protocol.only: [fold1]}}", "protocol.only=[fold0]"],
+                  "which fold fold0 tests"),
+    "the_other_half": ([f"before={{{HALF}}}", "protocol.only=[fold0]"], "which fold fold0 tests"),
+    "the_second_fold_of_two": ([f"before={{{HALF.replace('[fold1]', '[fold0]')}}}"], "which fold fold1 tests"),
+    "two_before": ([f"before={{{BETWEEN}, before: '{{{HALF}}}'}}", "protocol.only=[fold0]"], "which fold fold0 tests"),
+    "other_folds": ([f"before={{{ONE}, ++protocol.folds.k: 3}}"], "which fold fold0 tests"),
+    "validation": ([f"before={{{ONE}, protocol.inner_val: 0.2}}", "protocol.inner_val=0.5", *INNER],
+                   "by which fold fold0 chooses"),
+    "no_such_folds": ([f"before={{data: samm_flow, {KFOLD.replace('k: 2', 'k: 3')}, protocol.only: [fold1, fold2]}}"],
+                      "fold0"),
+    "same_folds": ([f"before={{{ONE}}}", *INNER], None),
+    "other_data": ([f"before={{data: samm_flow, {KFOLD}}}"], None),
+    "this_half": ([f"before={{{HALF}}}", "protocol.only=[fold1]"], None),
+}  # fmt: skip
+
+
 @pytest.mark.slow
-def test_other_data_before_are_trained_on_first_and_remembered(run_here):
-    first = "before={data: megc2019_flow, model: ststnet, trainer.max_epochs: 1, protocol: kfold, protocol.folds.k: 2}"
-    kfold = [
-        "data=casme2_flow",
-        "protocol=kfold",
-        "protocol.folds.k=2",
-        "protocol.only=[fold0]",
-        "trainer.max_epochs=1",
-    ]
-    with pytest.raises(LeakError, match="which fold fold0 tests"):  # the composite holds CASME II
-        run_here(*kfold, first.replace("}", ", protocol.only: [fold1]}"))
+@pytest.mark.parametrize("name", STAGES)
+def test_what_a_fold_would_refuse_is_refused_before_anything_is_trained(run_here, monkeypatch, tmp_path, name):
+    options, refused = STAGES[name]
+    if refused is None:
+        assert predictions(run_here(*HALVES, *options))
+        return
+    with pytest.raises((LeakError, ConfigError), match=refused) as early:
+        run_here(*HALVES, *options)
+    assert not (tmp_path / "runs").exists(), "nothing was trained, nothing was claimed"
+    monkeypatch.setattr(run_module, "check_before", lambda *arguments: None)
+    with pytest.raises((LeakError, ConfigError), match=refused) as late:
+        run_here(*HALVES, *options)
+    assert list(tmp_path.glob("runs/*/*/*/*/weights/*.safetensors")), "what came before was trained"
+    assert type(early.value) is type(late.value)
+
+
+@pytest.mark.slow
+def test_of_a_stage_that_is_done_nothing_is_asked_that_came_before_it(run_here, tiny_raw, tmp_path):
+    elsewhere = tmp_path / "megc2019"
+    shutil.copytree(tiny_raw / "megc2019", elsewhere)
+    options = [f"before={{{BETWEEN}, before: '{{{HALF}, data.root: {elsewhere}}}'}}", "protocol.only=[fold1]"]
+    run_here(*HALVES, *options)
+    shutil.rmtree(elsewhere)
+    assert list(predictions(run_here(*HALVES, *options, "seed=0", "optimizer.lr=0.002"))) == ["fold1.csv"]
 
 
 @pytest.mark.slow

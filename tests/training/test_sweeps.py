@@ -10,16 +10,19 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import pytorch_lightning as pl
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from fer_lightning.compose import options
 from fer_lightning.errors import ConfigError
 from fer_lightning.reporting.grid import print_grid, write_grid
 from fer_lightning.resolvers import register
-from fer_lightning.sweep import Cell, _settle, choose_grid
+from fer_lightning.sweep import choose_grid
+from fer_lightning.sweep_cells import Cell, Progress, settle
 from tests.runs import HOUSE, SMALL, command, configure
 
 
@@ -65,20 +68,12 @@ def test_a_sweep_may_be_named_where_nothing_is_run(typed):
     assert choose_grid(typed.split()) == typed.split()
 
 
-@pytest.mark.parametrize("grid", ["protocol=loso_jobs", "protocol=kfold sweep=folds", "protocol=loso sweep=folds"])
-def test_the_number_of_fold_jobs_is_that_of_the_folds_where_it_is_known(grid):
-    number = 10 if "kfold" in grid else None
-    assert params("data=own_images", "model=arch1", *grid.split()) == {"protocol.index": f"range(0,{number})"}
-    assert params("data=casme2", "model=waspp", *grid.split())["protocol.index"] == f"range(0,{number or 24})"
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
         ("seed=range(0,0)", "ConfigError: nothing is swept: seed=range(0,0) has no values"),
         ("data=own_images protocol=loso_jobs", "add protocol.index=range(0,<number of folds>)"),
-        ("data=own_images sweep=[folds,seeds]", "data.expects.groups, which is not set for data=own_images"),
     ],
 )
 def test_a_grid_without_cells_says_so(start, typed, message):
@@ -203,13 +198,63 @@ def test_means_over_seeds_by_hand(tmp_path):
 
 
 def test_a_sweep_without_a_scored_cell_has_a_table_too(tmp_path):
-    row = {"state": "failed", "reason": "ConfigError: no", "folder": tmp_path / "x", "metric": "val_uf1", "lr": "1"}
+    row = {"lr": "1", "state": "failed", "reason": "ConfigError: no", "folder": tmp_path / "x", "metric": "val_uf1"}
     cells, seeds, file = write_grid([row], ["lr"], tmp_path / "sweeps")
     assert file.is_file()
     assert cells["state"].tolist() == ["failed"]
     console = Console(width=160, file=io.StringIO())
     print_grid(cells, seeds, file, console)
-    assert "failed: ConfigError: no" in console.file.getvalue()
+    assert "failed: lr=1: ConfigError: no" in console.file.getvalue()
+
+
+def test_a_note_names_the_cells_that_failed_or_were_refused(tmp_path):
+    found = [(str(lr), "0", "failed", "no") for lr in range(5)]
+    found += [("1", "1", "refused", "no"), ("2", "1", "failed", "other")]
+    more = {"folder": tmp_path / "x", "metric": "val_uf1"}
+    rows = [dict(zip(("lr", "seed", "state", "reason"), values, strict=True)) | more for values in found]
+    console = Console(width=160, file=io.StringIO())
+    print_grid(*write_grid(rows, ["lr", "seed"], tmp_path / "sweeps"), console)
+    assert [line for line in console.file.getvalue().splitlines() if ": " in line] == [
+        "failed: lr=0 seed=0, lr=1 seed=0, lr=2 seed=0 and 2 more: no",
+        "refused: lr=1 seed=1: no",
+        "failed: lr=2 seed=1: other",
+    ]
+
+
+def ended(number: int, value: object, status: JobStatus = JobStatus.COMPLETED) -> tuple[DictConfig, JobReturn]:
+    """What a callback is told at the end of a job."""
+    return OmegaConf.create({"hydra": {"job": {"num": number}}}), JobReturn(_return_value=value, status=status)
+
+
+def test_a_job_that_failed_before_the_sweep_was_stopped_is_failed(tmp_path):
+    cells = [Cell({}, configure(*SMALL), tmp_path / str(number), jobs=[number]) for number in range(3)]
+    progress = Progress(3, time.time())
+    progress.on_job_end(*ended(0, 0.5))
+    progress.on_job_end(*ended(1, ConfigError("training has diverged"), JobStatus.FAILED))
+    settle(cells, [], progress.failed)
+    assert [cell.state for cell in cells] == ["open", "failed", "open"]
+    assert cells[1].reason == "ConfigError: training has diverged"
+
+
+@pytest.mark.slow
+def test_the_table_of_a_stopped_sweep_says_what_failed(start, tmp_path):
+    # the second cell fails, the third stops the sweep as Ctrl-C does
+    done = start(*SMALL[:3], "protocol=kfold", "protocol.folds.k=2", "optimizer.lr=0.001,1e30,0.002", "-m",
+                 "trainer.max_epochs=2", f"+callbacks.stop._target_={__name__}.StopsTheLast")  # fmt: skip
+    assert done.returncode == 130
+    assert "Traceback" not in done.stderr
+    [file] = (tmp_path / "runs" / "sweeps").glob("*.csv")
+    cells = pd.read_csv(file, dtype=str).set_index("optimizer.lr")
+    assert cells["state"].to_dict() == {"0.001": "done", "1e+30": "failed", "0.002": "open"}
+    assert "failed: optimizer.lr=1e+30: ConfigError: the training loss is" in done.stdout
+
+
+class StopsTheLast(pl.Callback):
+    """Ctrl-C in the cell with the rate 0.002."""
+
+    def on_train_start(self, trainer, task) -> None:
+        if trainer.optimizers[0].param_groups[0]["lr"] == 0.002:
+            raise KeyboardInterrupt
 
 
 @pytest.mark.slow
@@ -220,13 +265,13 @@ def test_the_command_scores_a_run_of_which_no_job_saw_the_end(run_here, capsys):
     (out / "scores.json").unlink()
     ended = [JobReturn(status=JobStatus.COMPLETED) for _ in range(2)]
     cell = Cell({}, configure(*SMALL), out, jobs=[0, 1])
-    _settle([cell], ended[:1])
+    settle([cell], ended[:1])
     assert (cell.state, (out / "scores.json").exists()) == ("open", False), "a job has not ended yet"
-    _settle([cell], ended)
+    settle([cell], ended)
     assert (cell.state, (out / "scores.json").read_bytes()) == ("done", scores)
     (out / "scores.json").unlink()
     next((out / "predictions").glob("*.csv")).unlink()
     cell.state = "open"
-    _settle([cell], ended)
+    settle([cell], ended)
     assert cell.state == "open"
     assert "has no scores yet" in capsys.readouterr().err
