@@ -30,4 +30,4 @@ class ConfigError(FERError, ValueError):
 
 
 class StorageError(FERError, OSError):
-    """A result could not be written; what was finished before is intact."""
+    """A file could not be written, or one of ours not be read; what was finished before is intact."""

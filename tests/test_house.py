@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "reporting": {"errors", "files", "functional", "reporting"},
     "dashboards": {"errors", "functional", "identity", "reporting", "dashboards"},
     "explaining": {"errors", "files", "functional", "data", "protocols", "reporting", "explaining"}
-    | {"progress", "versions"},
+    | {"identity", "progress", "versions"},
 }
 HEAVY = {"torch", "pytorch_lightning", "timm", "albumentations", "torchvision"}
 #: Room -> packages it must not know.

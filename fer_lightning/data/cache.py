@@ -14,30 +14,34 @@ frames on a local disk. While an entry is built it has a hidden name beside the 
 complete: a reader never sees half a cache.
 Finished pieces are noted in a journal there, with the state of their raw files: a build that was killed, or that met a
 broken file which has been mended since, goes on and makes only what is missing.
+An entry whose files do not fit each other or cannot be parsed (a disk that was full, a copy that broke off) is made
+again; it says so on stderr.
 """
 
-import hashlib
 import json
 import os
+import shutil
 import sys
+import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from stat import S_ISDIR
 
 import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
 from fer_lightning.data.pieces import cut, make_pieces
+from fer_lightning.data.source import Source, describe
 from fer_lightning.errors import DatasetError, StorageError
 
-#: Columns of the manifest that decide what a recipe makes of a row.
-RECIPE_COLUMNS = ["sample_id", "path", "onset", "apex", "offset"]
-#: Rows hashed at a time: pandas makes Python objects of their text.
-SLICE = 100_000
 Progress = Callable[[int, int], None]
+
+
+class _DamagedError(Exception):
+    """A file of an entry is not what was written; the message names it and says what is wrong."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ def prepare(
     workers: int = 1,
     progress: Progress = lambda done, total: None,
 ) -> Cache:
-    """Open the cache entry of these rows and this recipe; make it first if it is not there.
+    """Open the cache entry of these rows and this recipe; make it first if it is not there, or is damaged.
 
     Args:
         manifest: one row per sample.
@@ -97,83 +101,67 @@ def prepare(
 
     Raises:
         DatasetError: the recipe could not read a raw file.
-        StorageError: the entry could not be written.
+        StorageError: the entry could not be written or read.
     """
     source = Source(manifest, recipe, Path(root))
     folder = Path(cache_dir) / f"{name}-{source.key}"
-    if not folder.is_dir():
-        _build(source, folder, Path(cache_dir) / f".{name}-{source.plan}.part", workers, progress)
-    index = pd.read_csv(folder / "index.csv", dtype=str, keep_default_na=False)
-    remarks = index[index["remark"] != ""].set_index("sample_id")["remark"]
-    seconds = json.loads((folder / "recipe.json").read_text())["seconds"]
-    array = np.load(folder / "array.npy", mmap_mode="r")
+    if folder.is_dir():
+        try:
+            return _open(source, folder)
+        except _DamagedError as error:
+            print(f"the cache is damaged: {error}; it is prepared again", file=sys.stderr)
+    _build(source, folder, Path(cache_dir) / f".{name}-{source.plan}.part", workers, progress)
+    try:
+        return _open(source, folder)
+    except _DamagedError as error:
+        raise StorageError(
+            f"{error}, although it has just been written: is the disk sound? Choose another folder with paths.cache"
+        ) from error
+
+
+def _open(source: Source, folder: Path) -> Cache:
+    """An entry as it lies there.
+
+    Raises:
+        _DamagedError: one of its files is not what was written.
+        StorageError: one of them may not be read; that says nothing of what is in it.
+    """
+    with _reading(folder / "index.csv", folder) as file:
+        index = pd.read_csv(file, dtype=str, keep_default_na=False)
+        if not np.array_equal(index["sample_id"].to_numpy(), source.manifest["sample_id"].to_numpy()):
+            raise ValueError(f"expected the {len(source.manifest)} samples of the manifest, found {len(index)} rows")
+        remarks = index[index["remark"] != ""].set_index("sample_id")["remark"]
+    with _reading(folder / "recipe.json", folder) as file:
+        seconds = dict(json.loads(file.read_bytes())["seconds"])
+    with _reading(folder / "array.npy", folder) as file:
+        array = _array(source, file)
     return Cache(folder, array, pd.Index(index["sample_id"]), remarks, seconds)
 
 
-class Source:
-    """What an entry is made of, and its names.
-
-    Attributes:
-        plan: hash of recipe, rows and raw folder: names the work.
-        states: size and time of each row's raw file (or container), of a clip's folder a hash of those of its files;
-            int64, ``(N, 2)``.
-        key: hash of plan and states: names the result.
-    """
-
-    def __init__(self, manifest: pd.DataFrame, recipe: object, root: Path) -> None:
-        self.manifest, self.recipe, self.root = manifest, recipe, root
-        digest = hashlib.sha256(json.dumps(describe(recipe), sort_keys=True).encode())
-        digest.update(str(root.resolve()).encode())
-        rows = manifest[RECIPE_COLUMNS]
-        for start in range(0, len(rows), SLICE):
-            part = rows.iloc[start : start + SLICE]
-            digest.update(pd.util.hash_pandas_object(part, index=False).to_numpy().tobytes())
-        self.plan = digest.hexdigest()[:16]
-        code, files = pd.factorize(manifest["path"].str.replace("#.*", "", regex=True))
-        pair = np.dtype((np.int64, 2))
-        self.states = np.fromiter((_state(f"{root}/{file}") for file in files), pair, len(files))[code]
-        digest.update(self.states.tobytes())
-        for file in getattr(recipe, "raw_files", []):
-            digest.update(f"{file} {_state(root / file)}".encode())
-        self.key = digest.hexdigest()[:16]
-
-    def state(self, rows: np.ndarray) -> str:
-        """Hash of the raw files of some rows."""
-        digest = hashlib.sha256(self.states[rows].tobytes())
-        digest.update(repr([_state(self.root / file) for file in getattr(self.recipe, "raw_files", [])]).encode())
-        return digest.hexdigest()[:16]
-
-
-def _state(file: Path | str) -> tuple[int, int]:
-    """Size and time of a file, two numbers of a folder's content; of what the recipe will not find, something else."""
+@contextmanager
+def _reading(file: Path, entry: Path) -> Iterator[Path]:
+    """Name the file in what goes wrong within; `entry` is what can be removed where it may not be read."""
     try:
-        state = os.stat(file)
-        return _content(file) if S_ISDIR(state.st_mode) else (state.st_size, state.st_mtime_ns)
-    except (FileNotFoundError, PermissionError):
-        return -1, -1
+        yield file
+    except FileNotFoundError as error:
+        raise _DamagedError(f"{file} is not there") from error
+    except OSError as error:
+        raise StorageError(
+            f"{file} cannot be read ({error.strerror or error}). Make it readable, or remove {entry}: it is then "
+            "prepared again"
+        ) from error
+    except Exception as error:  # parsers of text, JSON and headers raise a dozen types over bytes that are not theirs
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise _DamagedError(f"{file} cannot be read ({reason})") from error
 
 
-def _content(folder: Path | str) -> tuple[int, int]:
-    """Hash of name, size and time of all that lies in a folder, not of what lies deeper: recipes read its files."""
-    found = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            try:
-                state = entry.stat()
-                found.append((entry.name, state.st_size, state.st_mtime_ns))
-            except FileNotFoundError:  # a link to nothing
-                found.append((entry.name, -1, -1))
-    digest = hashlib.sha256(repr(sorted(found)).encode()).digest()
-    return tuple(int.from_bytes(half, "little", signed=True) for half in (digest[:8], digest[8:16]))
-
-
-def describe(recipe: object) -> dict:
-    kind = type(recipe)
-    return {"recipe": f"{kind.__module__}.{kind.__qualname__}", "version": kind.VERSION} | {
-        name: value if isinstance(value, int | float | str | bool | None) else repr(value)
-        for name, value in sorted(vars(recipe).items())
-        if not name.startswith("_")
-    }
+def _array(source: Source, file: Path) -> np.ndarray:
+    """The memory-mapped array file, if it has the shape and type of this entry."""
+    array = np.lib.format.open_memmap(file, mode="r")
+    shape, dtype = (len(source.manifest), *source.recipe.shape), np.dtype(source.recipe.dtype)
+    if array.shape != shape or array.dtype != dtype:
+        raise ValueError(f"expected {dtype} {shape}, found {array.dtype} {array.shape}")
+    return array
 
 
 def _build(source: Source, folder: Path, part: Path, workers: int, progress: Progress) -> None:
@@ -186,27 +174,40 @@ def _build(source: Source, folder: Path, part: Path, workers: int, progress: Pro
             print(f"another process is making {folder.name}; waiting for it", file=sys.stderr)
             lock.acquire()
         try:
+            _take_away_if_damaged(source, folder)
             if not folder.is_dir():
                 _fill(source, part, workers, progress)
                 os.rename(part, folder)
         finally:
             lock.release()
     except OSError as error:
-        if isinstance(error, DatasetError | FileNotFoundError):
+        if isinstance(error, DatasetError | FileNotFoundError | StorageError):
             raise
         raise StorageError(f"the cache could not be written to {folder}: {error}") from error
+
+
+def _take_away_if_damaged(source: Source, folder: Path) -> None:
+    """Remove an entry that cannot be opened. Another process may have made it again: asked while the lock is held."""
+    if not folder.is_dir():
+        return
+    try:
+        _open(source, folder)
+    except _DamagedError:
+        aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+        os.rename(folder, aside)  # at once: a reader never sees half a cache
+        shutil.rmtree(aside)
 
 
 def _fill(source: Source, part: Path, workers: int, progress: Progress) -> None:
     """Make all pieces that the journal does not hold as their raw files are now, then index and description."""
     manifest, array, journal = source.manifest, part / "array.npy", part / "journal.jsonl"
-    if not journal.is_file():
-        part.mkdir(exist_ok=True)
-        _reserve(array, np.dtype(source.recipe.dtype), (len(manifest), *source.recipe.shape))
-        journal.touch()
+    noted = _begin(source, part, array, journal)
     pieces = cut(manifest["path"], source.recipe.chunk_key)
-    noted = _read_journal(journal)
-    finished = {number: made for number, made in noted.items() if made["state"] == source.state(pieces[number])}
+    finished = {
+        number: made
+        for number, made in noted.items()
+        if number in range(len(pieces)) and made["state"] == source.state(pieces[number])
+    }
     todo = [number for number in range(len(pieces)) if number not in finished]
     done = sum(len(pieces[number]) for number in finished)
     progress(done, len(manifest))
@@ -236,11 +237,28 @@ def _reserve(file: Path, dtype: np.dtype, shape: tuple[int, ...]) -> None:
         os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
 
 
+def _begin(source: Source, part: Path, array: Path, journal: Path) -> dict[int, dict]:
+    """What a build that was stopped has noted; {} where there was none, or where its array is damaged."""
+    if journal.is_file():
+        try:
+            with _reading(array, part):
+                _array(source, array)
+            return _read_journal(journal)
+        except _DamagedError as error:
+            print(f"the cache that a stopped process began is damaged: {error}; it is begun anew", file=sys.stderr)
+            journal.unlink()
+    part.mkdir(exist_ok=True)
+    _reserve(array, np.dtype(source.recipe.dtype), (len(source.manifest), *source.recipe.shape))
+    journal.touch()
+    return {}
+
+
 def _read_journal(file: Path) -> dict[int, dict]:
     """Piece -> what was noted of it; a line that a killed process left torn is passed over, its piece made again."""
     noted = {}
-    for line in file.read_text().splitlines(keepends=True):
-        if line.endswith("}\n"):
-            made = json.loads(line)
-            noted[made.pop("piece")] = made
+    for line in file.read_bytes().splitlines(keepends=True):
+        if line.endswith(b"}\n"):
+            with suppress(ValueError, KeyError, TypeError):  # damaged since: as if it were torn
+                made = json.loads(line)
+                noted[made["piece"]] = {key: made[key] for key in ("state", "remarks", "seconds")}
     return noted

@@ -6,21 +6,30 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
 
 from fer_lightning.data.datamodule import FERDataModule
-from fer_lightning.errors import ConfigError
+from fer_lightning.errors import ConfigError, FERError
 from fer_lightning.explaining.gradcam import ready
 from fer_lightning.functional.folds import Fold
+from fer_lightning.identity import saved
 from fer_lightning.progress import CacheProgress
 from fer_lightning.protocols import weights
 from fer_lightning.protocols.build import build_augment, build_net
-from fer_lightning.reporting.pool import probability_columns, read_pool
+from fer_lightning.reporting.pool import read_pool
+from fer_lightning.reporting.rows import probability_columns
 
 #: How far probabilities may be from the stored ones. Another machine sums in another order.
 TOLERANCE = 1e-4
+#: What is read of the config beside what `read_pool` reads, and what stands there.
+NEEDED = {
+    "data._target_": str, "data.kind": str, "model._target_": str, "paths.cache": str, "augment": DictConfig,
+    "task": DictConfig,
+}  # fmt: skip
 
 
 class FinishedRun:
@@ -38,15 +47,32 @@ class FinishedRun:
 
     def __init__(self, folder: Path, root: str | None = None, cache: str | None = None) -> None:
         self.folder, self.pool = folder, read_pool(folder)
-        self.cfg = OmegaConf.load(folder / "config.yaml")
-        self._check()
-        if root:
-            self.cfg.data.root = root
+        self.cfg = OmegaConf.create(saved(folder))
+        try:
+            lost = [key for key, kind in NEEDED.items() if not isinstance(OmegaConf.select(self.cfg, key), kind)]
+            if lost:
+                raise self._damaged(f"expected values of {', '.join(lost)}, found none or others")
+            self._check()
+            if root:
+                self.cfg.data.root = root
+            self._make(Path(cache or self.cfg.paths.cache))
+        except (OmegaConfBaseException, InstantiationException) as error:
+            if isinstance(error.__cause__, FERError):  # what Hydra was making says more than Hydra does
+                raise error.__cause__ from None
+            raise self._damaged(str(error)) from error
+
+    def _damaged(self, reason: str) -> ConfigError:
+        return ConfigError(
+            f"{self.folder / 'config.yaml'} is not the whole config of a run ({' '.join(reason.split())}). Put it "
+            "back from a copy, or remove it and run the same command again: finished folds are skipped"
+        )
+
+    def _make(self, cache: Path) -> None:
         self.data: FERDataModule = instantiate(self.cfg.data, num_workers=0)
-        self.data.build(Path(cache or self.cfg.paths.cache))
+        self.data.build(cache)
         progress = CacheProgress(self.data.name)
         try:
-            self.data.prepare(Path(cache or self.cfg.paths.cache), 2, progress)
+            self.data.prepare(cache, 2, progress)
         finally:
             progress.close()
         self.table = self.pool.labelled().table

@@ -25,7 +25,7 @@ from fer_lightning.functional import metrics
 from fer_lightning.functional.mixing import combine, mixture_weights
 from fer_lightning.reporting.compare import MEASURES, compare, confusion, describe, figures, is_oracle
 from fer_lightning.reporting.ensemble_text import notes, readme
-from fer_lightning.reporting.epochs import at_last_epoch
+from fer_lightning.reporting.epochs import at_last_epoch, fact
 from fer_lightning.reporting.members import Members, read_members, validation_by_fold
 from fer_lightning.reporting.pool import KEYS, read_pool
 from fer_lightning.reporting.rows import probability_columns
@@ -65,8 +65,9 @@ def write_ensemble(
     mixed, predicted = combine(rule, members.probabilities, members.chosen, _per_sample(members, weights))
     config = _config(members, rule, views)
     out = out or runs / "ensembles" / config["ensemble"]["identity"]
+    facts = _facts(members, config)
     _claim(out, config)
-    _write_predictions(out, members, mixed, predicted, config, weights)
+    _write_predictions(out, members, mixed, predicted, facts, weights)
     write_scores(out)
     pool = read_pool(out)
     best, chosen_by = _best(members)
@@ -144,7 +145,7 @@ def _claim(out: Path, config: dict[str, Any]) -> None:
     if out.is_dir() and any(out.iterdir()):
         try:
             found = yaml.safe_load(file.read_bytes()) if file.is_file() else None
-        except yaml.YAMLError:  # nor is it the config of an ensemble
+        except (ValueError, RecursionError, yaml.YAMLError):  # nor is it the config of an ensemble
             found = None
         there = found.get("ensemble") if isinstance(found, dict) else None
         if there != config["ensemble"]:
@@ -157,28 +158,32 @@ def _claim(out: Path, config: dict[str, Any]) -> None:
     write_atomically(file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
 
+def _facts(members: Members, config: dict[str, Any]) -> dict[str, Any]:
+    """What ``predictions/<fold>.json`` says of every fold."""
+    made = [(pool, fold) for pool in members.pools for fold in pool.folds]
+    seconds = sum(fact(pool, fold, "seconds", int | float) for pool, fold in made)
+    return {
+        "fold": "", "seed": 0, "selection": config["protocol"]["selection"], **config["ensemble"], "weights": None,
+        # What it took to train the members, shared out evenly: they may have had other folds.
+        "seconds": round(seconds / members.table["fold"].nunique(), 3),
+        "device": distinct([fact(pool, fold, "device") for pool, fold in made]),
+        "versions": distinct([fact(pool, fold, "versions") for pool, fold in made]),
+    }  # fmt: skip
+
+
 def _write_predictions(
-    out: Path, members: Members, mixed: np.ndarray, predicted: np.ndarray, config: dict[str, Any],
+    out: Path, members: Members, mixed: np.ndarray, predicted: np.ndarray, facts: dict[str, Any],
     weights: dict[str, np.ndarray],
 ) -> None:  # fmt: skip
-    classes = config["data"]["classes"]
+    classes = members.pools[0].classes
     table = members.table.assign(predicted=np.array(classes)[predicted])
     table[probability_columns(classes)] = mixed
     write_atomically(out / "manifest.csv", table[KEYS].to_csv(index=False, lineterminator="\n"))
     synthetic = any(pool.synthetic for pool in members.pools)
     write_atomically(out / "run.json", json.dumps({"synthetic": synthetic}) + "\n")
-    made = [fold for pool in members.pools for fold in pool.folds]
-    folds = table["fold"].nunique()
     for fold, rows in table.groupby("fold", sort=False):
-        facts = {
-            "fold": fold, "seed": 0, "selection": config["protocol"]["selection"], **config["ensemble"],
-            "weights": weights[fold].tolist() if weights else None,
-            # What it took to train the members, shared out evenly: they may have had other folds.
-            "seconds": round(sum(part["seconds"] for part in made) / folds, 3),
-            "device": distinct([part["device"] for part in made]),
-            "versions": distinct([part["versions"] for part in made]),
-        }  # fmt: skip
-        write_atomically(out / "predictions" / f"{fold}.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+        own = facts | {"fold": fold} | ({"weights": weights[fold].tolist()} if weights else {})
+        write_atomically(out / "predictions" / f"{fold}.json", json.dumps(own, indent=2, ensure_ascii=False) + "\n")
         rows = rows[["sample_id", "fold", "label", "predicted", *probability_columns(classes)]]
         text = rows.to_csv(index=False, float_format="%.8f", lineterminator="\n")
         write_atomically(out / "predictions" / f"{fold}.csv", text)

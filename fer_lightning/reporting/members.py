@@ -152,7 +152,13 @@ def _with_views(pool: Pool, table: pd.DataFrame, how: str) -> tuple[np.ndarray, 
     """The predictions of a run, put together from those of the views in another way."""
     if is_oracle(pool):
         raise ConfigError(f"{pool.folder}: saved views are those of the last epoch, but its selection is oracle_test")
-    files = [_read_views(pool.folder / "views" / f"{fold}.npz", table, fold) for fold in table["fold"].unique()]
+    files = [_read_views(pool, fold, table) for fold in table["fold"].unique()]
+    for (_, found, _), fold in zip(files, table["fold"].unique(), strict=True):
+        if found.tolist() != files[0][1].tolist():
+            raise PoolError(
+                f"{pool.folder / 'views' / fold}.npz: expected the views {files[0][1].tolist()} of the other folds, "
+                f"found {found.tolist()}: not one run. {_again(fold)}"
+            )
     ids = np.concatenate([sample_id for sample_id, _, _ in files])
     order = pd.Index(ids).get_indexer(table["sample_id"])
     views = np.concatenate([probabilities for _, _, probabilities in files])[order].transpose(1, 0, 2)
@@ -167,29 +173,31 @@ def _with_views(pool: Pool, table: pd.DataFrame, how: str) -> tuple[np.ndarray, 
     return combine("vote" if how == "vote" else "mean", views, views.argmax(axis=-1))
 
 
-def _read_views(path: Path, table: pd.DataFrame, fold: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _read_views(pool: Pool, fold: str, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sample ids ``(n,)``, names of views ``(V,)``, probabilities ``(n, V, C)``."""
+    path = pool.folder / "views" / f"{fold}.npz"
+    expected = sorted(table.loc[table["fold"] == fold, "sample_id"])
+    wanted = f"{path}: expected the arrays sample_id, view and probabilities of the samples of predictions/{fold}.csv"
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            found = arrays["sample_id"], arrays["view"], arrays["probabilities"].astype(float)
+            sample_id, view, probabilities = (arrays[name] for name in ("sample_id", "view", "probabilities"))
+        same = sample_id.ndim == 1 and sorted(sample_id.tolist()) == expected
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: not found; only runs with views=<name> keep the predictions of views") from error
     except Exception as error:  # a bit that fell over makes zipfile and NumPy raise a dozen types
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise PoolError(f"{wanted} ({reason}). {_again(fold)}") from error
+    shape = len(expected), view.size, len(pool.classes)
+    if not same or view.ndim != 1 or probabilities.shape != shape or probabilities.dtype.kind != "f":
         raise PoolError(
-            f"{path}: expected the arrays sample_id, view and probabilities ({' '.join(str(error).split())}). Remove "
-            f"predictions/{fold}.csv and run the same command again: only this fold is run"
-        ) from error
-    expected = table.loc[table["fold"] == fold, "sample_id"]
-    axes = tuple(array.ndim for array in found)
-    if (
-        axes != (1, 1, 3)
-        or sorted(found[0]) != sorted(expected)
-        or found[2].shape[:2] != (len(expected), len(found[1]))
-    ):
-        raise PoolError(
-            f"{path}: expected {found[1].size} views of the {len(expected)} samples of predictions/{fold}.csv, found "
-            f"{found[2].shape[:2]} of {found[0].size} samples. Remove predictions/{fold}.csv and run this fold again"
+            f"{wanted}, {shape[0]} with {shape[1]} views and {shape[2]} classes; found {len(np.ravel(sample_id))} "
+            f"{'' if same else 'other '}samples and {probabilities.dtype} {probabilities.shape}. {_again(fold)}"
         )
-    return found
+    return sample_id, view, probabilities.astype(float)
+
+
+def _again(fold: str) -> str:
+    return f"Remove predictions/{fold}.csv and run the same command again: only this fold is run"
 
 
 def _fingerprint(folder: Path, views: bool, epochs: bool) -> str:

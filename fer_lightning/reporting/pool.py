@@ -117,10 +117,10 @@ def _read_config(path: Path) -> dict[str, Any]:
         return {
             "classes": [] if targets and not task.get("num_classes") else list(config["data"]["classes"]),
             "targets": targets,
-            "model": str(config["model_name"]),
-            "data": str(config["data"]["name"]),
-            "protocol": str(config["protocol"]["name"]),
-            "selection": str(config["protocol"]["selection"]),
+            "model": _name(config, "model_name"),
+            "data": _name(config["data"], "name"),
+            "protocol": _name(config["protocol"], "name"),
+            "selection": _name(config["protocol"], "selection"),
             "seed": int(config["seed"]),
         }
     except (ValueError, OverflowError) as error:
@@ -130,6 +130,12 @@ def _read_config(path: Path) -> dict[str, Any]:
             f"{path}: expected model_name, data.classes, data.name, protocol.name, protocol.selection and "
             f"seed; missing: {error}. Is this the config of a run? If so it is damaged: remove it. {AGAIN}"
         ) from error
+
+
+def _name(node: dict[str, Any], key: str) -> str:
+    if isinstance(node[key], dict | list | None):
+        raise TypeError(f"a name as {key}, found {str(node[key])[:60]}")
+    return str(node[key])
 
 
 def _read_synthetic(path: Path) -> bool:

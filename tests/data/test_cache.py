@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fer_lightning.data import cache as cache_module
 from fer_lightning.data.cache import Source, prepare
 from fer_lightning.data.pieces import PIECE
 from fer_lightning.datasets import contract
@@ -185,6 +186,108 @@ def test_a_cache_that_cannot_be_written_says_where(raw, tmp_path):
     (tmp_path / "cache").write_text("a file stands where the folder should be")
     with pytest.raises(StorageError, match="the cache could not be written"):
         prepare(manifest, Face(), root, tmp_path / "cache", "toy")
+
+
+def half(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def two_rows_swapped(file: Path) -> None:
+    head, first, second, *rest = file.read_text().splitlines(keepends=True)
+    file.write_text("".join([head, second, first, *rest]))
+
+
+DAMAGE = [
+    ("array.npy", half),
+    ("array.npy", lambda file: file.write_bytes(bytes(range(256)) * 99)),
+    ("array.npy", lambda file: file.write_bytes(b"")),
+    ("array.npy", lambda file: file.write_bytes(b"PK\x03\x04 and no archive")),
+    ("array.npy", lambda file: file.write_bytes(file.read_bytes().replace(b"(133, ", b"(133) ", 1))),
+    ("array.npy", lambda file: np.save(file, np.zeros((NUMBER, 1, 48, 47), np.uint8))),
+    ("array.npy", lambda file: np.save(file, np.zeros((NUMBER, 1, 48, 48), np.int8))),
+    ("array.npy", Path.unlink),
+    ("index.csv", half),
+    ("index.csv", two_rows_swapped),
+    ("index.csv", lambda file: file.write_bytes(b"\xff\xfe\x00")),
+    ("index.csv", lambda file: file.write_text("sample_id\n")),
+    ("recipe.json", lambda file: file.write_text('{"seconds": ')),
+    ("recipe.json", lambda file: file.write_text("[]")),
+]
+
+
+@pytest.mark.parametrize(("name", "damage"), DAMAGE, ids=[f"{name}-{n}" for n, (name, _) in enumerate(DAMAGE)])
+def test_a_damaged_entry_is_named_and_made_again(raw, tmp_path, capsys, name, damage):
+    root, manifest = raw
+    before = prepare(manifest, Face(), root, tmp_path / "cache", "toy")
+    assert capsys.readouterr().err == ""
+    damage(before.folder / name)
+    after = prepare(manifest, Face(), root, tmp_path / "cache", "toy")
+    [said] = capsys.readouterr().err.splitlines()
+    assert str(before.folder / name) in said
+    assert "damaged" in said
+    assert "prepared again" in said
+    assert values(after) == EXPECTED
+    assert after.folder == before.folder
+    left = [item.name for item in (tmp_path / "cache").iterdir() if not item.name.endswith(".lock")]
+    assert left == [after.folder.name]
+    made = os.stat(after.folder / "array.npy").st_mtime_ns
+    assert values(prepare(manifest, Face(), root, tmp_path / "cache", "toy")) == EXPECTED
+    assert os.stat(after.folder / "array.npy").st_mtime_ns == made, "whole now, and made once more"
+    assert capsys.readouterr().err == ""
+
+
+def test_what_another_process_has_mended_meanwhile_stays(raw, tmp_path, monkeypatch):
+    root, manifest = raw
+    folder = prepare(manifest, Counting(), root, tmp_path / "cache", "toy").folder
+    whole = (folder / "array.npy").read_bytes()
+    half(folder / "array.npy")
+    acquire = cache_module.FileLock.acquire
+
+    def mended_while_this_one_waits(self, *arguments, **options):
+        (folder / "array.npy").write_bytes(whole)
+        return acquire(self, *arguments, **options)
+
+    monkeypatch.setattr(cache_module.FileLock, "acquire", mended_while_this_one_waits)
+    recipe = Counting()
+    assert values(prepare(manifest, recipe, root, tmp_path / "cache", "toy")) == EXPECTED
+    assert recipe._made == 0
+
+
+def test_an_entry_that_may_not_be_read_is_no_damage(raw, tmp_path, monkeypatch, capsys):
+    root, manifest = raw
+    folder = prepare(manifest, Face(), root, tmp_path / "cache", "toy").folder
+
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np.lib.format, "open_memmap", refused)
+        with pytest.raises(StorageError, match=rf"{folder / 'array.npy'} cannot be read \(Permission denied\)"):
+            prepare(manifest, Face(), root, tmp_path / "cache", "toy")
+    assert values(prepare(manifest, Face(), root, tmp_path / "cache", "toy")) == EXPECTED
+    assert "prepared again" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "made"),
+    [
+        ("array.npy", b"\x93NUMPY", NUMBER),
+        ("journal.jsonl", b'{"piece": 0, "state": "\xff"}\n{"piece": 99}\n[]\n{nothing}\n', NUMBER),
+    ],
+)
+def test_a_build_that_stopped_and_was_damaged_begins_anew(raw, tmp_path, name, content, made):
+    root, manifest = raw
+    broken = manifest["path"].iloc[PIECE]
+    whole = (root / broken).read_bytes()
+    (root / broken).write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    with pytest.raises(DatasetError, match=broken):
+        prepare(manifest, Counting(), root, tmp_path / "cache", "toy")
+    (root / broken).write_bytes(whole)
+    (next((tmp_path / "cache").glob(".*.part")) / name).write_bytes(content)
+    recipe = Counting()
+    cache = prepare(manifest, recipe, root, tmp_path / "cache", "toy")
+    assert recipe._made == made
+    assert values(cache) == EXPECTED
 
 
 def _open(arguments) -> dict[str, int]:
