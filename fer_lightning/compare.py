@@ -6,8 +6,12 @@ Needs neither torch nor the data set: what counts is in the run folders.
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from fer_lightning.errors import ConfigError, FERError
+
+if TYPE_CHECKING:
+    from fer_lightning.reporting.pool import Pool
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(scores_table([describe(name, pool.labelled()) for name, pool in zip(names, pools, strict=True)]))
         for comparison, name in zip(found, names[1:], strict=True):
             print_comparison(comparison, (names[0], name), console)
-        notes = [found[0]["method"]]
+        notes = [note for place in range(1, len(pools)) for note in remarks(pools, names, place)]
+        notes += [found[0]["method"]]
         notes += [LEAKED] if any(is_oracle(pool) for pool in pools) else []
         notes += [SYNTHETIC] if any(pool.synthetic for pool in pools) else []
         for note in notes:
@@ -47,6 +52,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def remarks(pools: "Sequence[Pool]", names: Sequence[str], place: int) -> list[str]:
+    """What makes the comparison of the first run with number `place` another one than of two ways to train.
+
+    Args:
+        pools: runs that predict the same labelled samples.
+        names: of each.
+        place: from 1.
+    """
+    from fer_lightning.reporting.rows import probability_columns
+
+    here, there = (pools[number].labelled().table.set_index("sample_id") for number in (0, place))
+    there, name, first = there.loc[here.index], names[place], names[0]
+    told = []
+    if pools[place].folder.resolve() == pools[0].folder.resolve():
+        told.append(f"{name} is compared with itself: there can be no difference.")
+    elif all((here[column] == there[column]).all() for column in ("predicted", *probability_columns(pools[0].classes))):
+        told.append(f"{name} has the same predictions as {first}: there can be no difference.")
+    # Their names may differ: two folds are the same if they test the same samples.
+    numbers = [table["fold"].nunique() for table in (there, here)]
+    if len(set(zip(there["fold"], here["fold"], strict=True))) > min(numbers) or numbers[0] != numbers[1]:
+        said = [f"{number} fold{'s' * (number > 1)}" for number in numbers]
+        told.append(
+            f"{name} tested the samples in other folds than {first} ({said[0]}, {first}: {said[1]}), so both were "
+            "trained on different samples: the difference is not one of the networks alone."
+        )
+    return told
 
 
 if __name__ == "__main__":

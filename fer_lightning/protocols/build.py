@@ -1,7 +1,9 @@
 """Network, task and augmentation of a config."""
 
+import traceback
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import pandas as pd
 import pytorch_lightning as pl
@@ -102,22 +104,49 @@ def check_precision(cfg: DictConfig) -> None:
 
 
 def check_network(cfg: DictConfig, data: FERDataModule, fold: Fold) -> None:
-    """One forward pass of zeros: a network that cannot read these arrays is refused before training."""
-    task = build_task(cfg, fold, data.manifest).eval()
-    task.configure_model()
+    """One forward pass of zeros: a network that cannot read these arrays is refused before training.
+
+    It is in evaluation mode: training mode would move the statistics of batch norms.
+
+    Raises:
+        ConfigError: naming the model: it cannot read the arrays, its code fails, or it does not give one tensor of
+            ``(2, outputs)``; or a part of it is named that it does not have.
+    """
+    task = build_task(cfg, fold, data.manifest)
+    task.configure_model()  # names a part that is not there, which eval() would look for
+    task.eval()
     transform = build_augment(cfg, data.recipe).get("transform")
     shape = (2, *(transform.out_shape(data.recipe.shape) if transform else data.recipe.shape))
+    expected, name = (2, num_outputs(cfg)), f"model={cfg.model_name} ({type(task.net).__name__})"
+    advice = (
+        f"expected one tensor {expected}, which forward returns alone, without auxiliary outputs (the network is made "
+        f"with num_classes={expected[1]})"
+    )
     try:
         with torch.inference_mode():
-            found = tuple(task.net(torch.zeros(shape)).shape)
+            found = task.net(torch.zeros(shape))
     except (RuntimeError, ValueError, AssertionError) as error:  # timm asserts the image size
         raise ConfigError(
             f"model={cfg.model_name} cannot read data={data.name}, whose samples have the shape (channels first) "
             f"{shape[1:]}: {error}"
         ) from error
-    expected = (2, num_outputs(cfg))
-    if found != expected:
-        raise ConfigError(f"model={cfg.model_name} gives {found} for 2 samples, expected {expected} outputs")
+    except (AttributeError, IndexError, KeyError, TypeError) as error:  # of its code, whatever the arrays are
+        raise ConfigError(
+            f"{name} fails on data={data.name}, of which it was given {shape} (2 samples, channels first): "
+            f"{type(error).__name__}: {error}{_place(error)}; {advice}"
+        ) from error
+    if not isinstance(found, torch.Tensor):
+        raise ConfigError(f"{name} gives a {type(found).__name__} for 2 samples, {advice}")
+    if tuple(found.shape) != expected:
+        raise ConfigError(f"{name} gives a tensor {tuple(found.shape)} for 2 samples, {advice}")
+
+
+def _place(error: Exception) -> str:
+    """Where in a network's own code it was raised; "" where it has not come so far."""
+    of_torch = str(Path(torch.__file__).parent)
+    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is the call of the network
+    own = [frame for frame in frames if not frame.filename.startswith(of_torch)]
+    return f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
 
 
 def num_outputs(cfg: DictConfig) -> int:

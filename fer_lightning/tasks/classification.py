@@ -56,17 +56,17 @@ class ClassificationTask(Task):
         return batch | {"input": pictures.view(shape), "target": target, "label": labels}
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
-        logits, labels = self.net(batch["input"]).float(), batch["label"]
+        logits, labels = self.answer(batch["input"]), batch["label"]
         loss = self.loss(logits, batch["target"] if self.soft_target or self.mix else labels)
         if not self.perturbed:
             self._seen.append((loss.detach(), (logits.argmax(dim=1) == labels).sum(), len(labels)))
         return loss
 
     def validation_step(self, batch: dict, batch_idx: int) -> None:
-        self._val.append((self.net(batch["input"]).float(), batch["label"]))
+        self._val.append((self.answer(batch["input"]), batch["label"]))
 
     def predict_step(self, batch: dict, batch_idx: int) -> Tensor:
-        return self.net(batch["input"]).float().softmax(dim=1)
+        return self.answer(batch["input"]).softmax(dim=1)
 
     def on_train_epoch_start(self) -> None:
         self._seen.clear()

@@ -109,7 +109,7 @@ class ContinuousTask(Task):
 
     def values(self, inputs: Tensor) -> Tensor:
         """The predicted values, ``(N, T)``."""
-        values = self.net(inputs).float()
+        values = self.answer(inputs)
         return values.tanh() if self.tanh else values
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:

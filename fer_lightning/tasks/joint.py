@@ -59,7 +59,7 @@ class JointTask(Task):
 
     def outputs(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Logits ``(N, C)`` and values ``(N, T)``."""
-        found = self.net(inputs).float()
+        found = self.answer(inputs)
         values = found[:, self.num_classes :]
         return found[:, : self.num_classes], values.tanh() if self.tanh else values
 

@@ -74,7 +74,10 @@ def sam(params: Iterable, lr: float, base: Maker, rho: float, adaptive: bool) ->
         rho: radius of the neighbourhood.
         adaptive: scale it by the weights (ASAM, Kwon et al. 2021, arXiv:2102.11600).
     """
-    return SAM(params, partial(base, lr=lr), rho=rho, adaptive=adaptive)
+    made = SAM(params, partial(base, lr=lr), rho=rho, adaptive=adaptive)
+    # A scheduler looks there for a momentum or betas to cycle; it finds the values in the groups, which both share.
+    made.defaults = made.base_optimizer.defaults | made.defaults
+    return made
 
 
 def rates(optimizer: torch.optim.Optimizer) -> list[float]:

@@ -55,6 +55,22 @@ class Task(pl.LightningModule):
     def forward(self, inputs: Tensor) -> Tensor:
         return self.net(inputs)
 
+    def answer(self, inputs: Tensor) -> Tensor:
+        """The output of the network in 32 bits.
+
+        Raises:
+            ConfigError: it is no tensor. A network that was checked in evaluation mode may still add an auxiliary
+                output while it is trained, as Inception does.
+        """
+        found = self.net(inputs)
+        if not isinstance(found, Tensor):
+            mode = "training" if self.training else "evaluation"
+            raise ConfigError(
+                f"{type(self.net).__name__} gives a {type(found).__name__} in {mode} mode, "
+                "expected one tensor of logits or values, which forward returns alone, without auxiliary outputs"
+            )
+        return found.float()
+
     def training_line(self) -> dict[str, float]:
         """train_loss and other figures of the epoch that ends."""
         raise NotImplementedError

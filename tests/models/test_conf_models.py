@@ -70,6 +70,17 @@ def build(name: str, batch: int = 2) -> tuple[torch.nn.Module, torch.Tensor]:
     return instantiate(cfg.model), torch.rand(batch, len(cfg.data.channels), *shape)
 
 
+def without_gradient(net: torch.nn.Module) -> list[str]:
+    """Names of the parameters that have no gradient after a backward pass, or one that is not finite."""
+    return [name for name, p in net.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+
+
+def test_a_parameter_without_a_gradient_is_named():
+    net = torch.nn.ModuleDict({name: torch.nn.Linear(2, 1) for name in ("used", "unused", "broken")})
+    (net["used"](torch.ones(1, 2)) + net["broken"](torch.full((1, 2), torch.inf))).sum().backward()
+    assert without_gradient(net) == ["unused.weight", "unused.bias", "broken.weight"]
+
+
 def test_the_folder_of_models_is_found():
     assert {"waspp", "ststnet", "arch1", "resnet18", "random_guess"} <= set(NAMES)
 
@@ -143,7 +154,7 @@ def test_a_batch_of_one_trains_unless_a_batch_norm_sees_one_value(name):
             net.train()(x)
     else:
         net.train()(x).sum().backward()
-        assert all(parameter.grad.isfinite().all() for parameter in net.parameters())
+        assert without_gradient(net) == []
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in CHANCE])
@@ -158,7 +169,7 @@ def test_bfloat16_and_channels_last_give_the_same_scores_within_their_precision(
         scores = net(x)
         assert (scores - expected).abs().max() < 0.1 * expected.abs().max()  # 8 bits, in up to 121 layers
         net.train()(x).float().sum().backward()
-    assert all(parameter.grad.isfinite().all() for parameter in net.parameters())
+    assert without_gradient(net) == []
 
 
 @pytest.mark.parametrize("name", some(COMPILED, CHANCE | RECURRENT))

@@ -10,6 +10,7 @@ from fer_lightning.functional.paired import mcnemar
 from fer_lightning.reporting.compare import compare, confusion
 from fer_lightning.reporting.pool import read_pool
 from tests.reporting.conftest import composite, images
+from tests.reporting.test_ensemble import refold
 from tests.runs import HOUSE
 
 MEGC2019 = HOUSE / "experiments" / "ststnet-megc2019"
@@ -80,6 +81,36 @@ def test_the_command_marks_what_leaks(make_run, capsys):
     printed = " ".join(capsys.readouterr().out.split())
     assert "b † ststnet" in printed
     assert "† Scored at the epoch that was best on the test samples" in printed
+
+
+def notes_of(capsys, *folders) -> str:
+    assert command.main([str(folder) for folder in folders]) == 0
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_the_command_says_that_runs_have_other_folds(make_run, capsys):
+    folders = [make_run(composite()[:12], name=name, skill=skill) for name, skill in (("a", 0.6), ("b", 0.2))]
+    said = "b tested the samples in other folds than a (1 fold, a: 4 folds), so both were trained on different samples"
+    assert "folds than" not in notes_of(capsys, *folders)
+    refold(folders[1], "all")
+    assert said in notes_of(capsys, *folders)
+    assert "a tested the samples in other folds than b (4 folds, b: 1 fold)" in notes_of(capsys, *folders[::-1])
+
+
+def test_folds_of_other_names_are_no_other_folds(make_run, capsys):
+    folders = [make_run(composite()[:12], name=name, skill=skill) for name, skill in (("a", 0.6), ("b", 0.2))]
+    for folder, fold in zip(folders, ("all", "every"), strict=True):
+        refold(folder, fold)
+    assert "folds than" not in notes_of(capsys, *folders)
+
+
+def test_the_command_says_that_a_run_is_compared_with_itself(make_run, capsys):
+    a, b, copy = (make_run(composite()[:12], name=n, skill=skill) for n, skill in (("a", 0.6), ("b", 0.2), ("c", 0.6)))
+    assert "compared with itself" not in notes_of(capsys, a, b)
+    assert "a is compared with itself: there can be no difference" in notes_of(capsys, a, b, a)
+    found = notes_of(capsys, a, copy)
+    assert "c has the same predictions as a: there can be no difference" in found
+    assert "itself" not in found
 
 
 def test_the_command_refuses_with_2(make_run, capsys):

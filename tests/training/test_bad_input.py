@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import openpyxl
 import pytest
+import torch
+from torch import nn
 
 from fer_lightning.datasets import casme2, fer2013
 from fer_lightning.errors import ConfigError, DatasetError, DatasetNotFoundError, FERError
@@ -164,6 +166,73 @@ def test_a_network_that_cannot_read_the_size(raw, tmp_path):
     clips(raw)
     message = refused(raw, tmp_path, ConfigError, *FLOW, "data.recipe.size=20")
     assert "(2, 20, 20)" in message
+
+
+class Own(nn.Module):
+    """A network of somebody's own; by `how`, with one of the mistakes that everybody makes once."""
+
+    def __init__(self, num_classes: int, how: str) -> None:
+        super().__init__()
+        self.how, self.norm, self.last = how, nn.BatchNorm2d(1), nn.Linear(48 * 48, num_classes)
+
+    def forward(self, x: torch.Tensor) -> object:
+        assert self.how != "shy" or not self.training, "it was trained"
+        logits = self.last(self.norm(x).flatten(1))
+        if self.how == "index":
+            return logits[:, [99]]
+        if self.how == "key":
+            return {"out": logits}["logits"]
+        if self.how == "attribute":
+            return logits.logits
+        if self.how == "type":
+            return self.last(logits, logits)
+        if self.how == "tuple" or (self.how == "auxiliary" and self.training):
+            return logits, logits
+        return {"pixels": logits.flatten(), "none": None, "dict": {"logits": logits}}.get(self.how, logits)
+
+
+OWN = ("model=random_guess", "data=fer2013", f"model._target_={__name__}.Own")
+
+
+@pytest.mark.parametrize(
+    ("how", "text"),
+    [
+        ("tuple", r"model=random_guess \(Own\) gives a tuple for 2 samples, expected one tensor \(2, 7\)"),
+        ("dict", r"\(Own\) gives a dict for 2 samples.*which forward returns alone"),
+        ("none", r"\(Own\) gives a NoneType for 2 samples.*which forward returns alone"),
+        ("pixels", r"\(Own\) gives a tensor \(14,\) for 2 samples, expected one tensor \(2, 7\)"),
+        ("index", r"model=random_guess \(Own\) fails.*IndexError: index 99 .*test_bad_input\.py, line \d+\).*\(2, 7\)"),
+        ("key", r"\(Own\) fails on data=fer2013.*KeyError: 'logits' \(.*test_bad_input\.py, line \d+\)"),
+        ("attribute", r"AttributeError: 'Tensor' object has no attribute 'logits' \(.*test_bad_input\.py, line \d+\)"),
+        ("type", r"TypeError: .*takes 2 positional arguments but 3 were given \(.*test_bad_input\.py, line \d+\)"),
+    ],
+)
+def test_the_mistakes_of_an_own_network_are_one_line_before_training(raw, tmp_path, how, text):
+    faces(raw)
+    message = refused(raw, tmp_path, ConfigError, *OWN, f"+model.how={how}")
+    assert re.search(text, message), message
+    assert "\n" not in message
+    assert not (tmp_path / "runs" / "fer2013").exists(), "refused before there is a run folder"
+
+
+def test_a_network_that_gives_a_tuple_while_it_is_trained_is_one_line(raw, tmp_path):
+    faces(raw)
+    message = refused(raw, tmp_path, ConfigError, *OWN, "+model.how=auxiliary")
+    assert message.startswith("Own gives a tuple in training mode, expected one tensor of logits")
+    assert "\n" not in message
+
+
+def test_the_look_at_a_network_before_training_moves_no_statistics_of_it(raw, tmp_path):
+    faces(raw)
+    with pytest.raises(AssertionError, match="it was trained"):  # by the first step, and by nothing before it
+        train(raw, tmp_path, *OWN, "+model.how=shy")
+    assert list((tmp_path / "runs").glob("fer2013/*/*/*/config.yaml"))
+
+
+def test_a_part_that_the_network_does_not_have(raw, tmp_path):
+    faces(raw)
+    message = refused(raw, tmp_path, ConfigError, *FACES, "parts.freeze=[pixel]")
+    assert message.startswith("parts.freeze names 'pixel'; the network has the parts [")
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,23 @@
 """Optimizers and schedulers: steps by hand, the logged learning rate, resuming, pairs that are refused."""
 
 import math
+from functools import partial
 
 import pytest
 import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
+from omegaconf import DictConfig
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import nn
 from torch.utils.data import DataLoader
 
 from fer_lightning.errors import ConfigError
+from fer_lightning.recipe import check_recipe
 from fer_lightning.run import check_options
 from fer_lightning.tasks.classification import ClassificationTask
+from fer_lightning.tasks.optimizers import sam
+from fer_lightning.tasks.schedulers import one_cycle
 from tests.runs import HOUSE, configure, predictions, read
 from tests.training.test_tasks import batches
 
@@ -24,6 +29,10 @@ def train(*overrides: str, epochs: int = 4, net: nn.Module | None = None, callba
     """A task trained on 32 samples in batches of 8 with the optimizer and scheduler of a config."""
     cfg = configure("data=fer2013", "model=arch1", f"trainer.max_epochs={epochs}", *overrides)
     check_options(cfg)
+    return train_with(cfg, net, callbacks, resume)
+
+
+def train_with(cfg: DictConfig, net: nn.Module | None = None, callbacks=(), resume=None, samples: int = 32):
     torch.manual_seed(0)
     net = net or nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 2))
     scheduler = dict(instantiate(cfg.scheduler))
@@ -33,11 +42,57 @@ def train(*overrides: str, epochs: int = 4, net: nn.Module | None = None, callba
         net, nn.CrossEntropyLoss(), instantiate(cfg.optimizer), scheduler, num_classes=2, parts=instantiate(cfg.parts)
     )
     trainer = pl.Trainer(
-        max_epochs=epochs, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
-        callbacks=list(callbacks), enable_checkpointing=bool(callbacks),
+        max_epochs=cfg.trainer.max_epochs, accelerator="cpu", logger=False, enable_progress_bar=False,
+        enable_model_summary=False, callbacks=list(callbacks), enable_checkpointing=bool(callbacks),
     )  # fmt: skip
-    trainer.fit(task, DataLoader(batches(32, 8), batch_size=None), ckpt_path=resume, weights_only=True)
+    trainer.fit(task, DataLoader(batches(samples, 8), batch_size=None), ckpt_path=resume, weights_only=True)
     return task
+
+
+@pytest.fixture(scope="module")
+def configs() -> dict[tuple[str, str], DictConfig]:
+    """A whole config for each choice of `conf/optimizer` and of `conf/scheduler`, of a training of one epoch."""
+    choices = [("optimizer", name) for name in OPTIMIZERS] + [("scheduler", name) for name in SCHEDULERS]
+    base = ["data=fer2013", "model=arch1", "trainer.max_epochs=1"]
+    return {(group, name): configure(*base, f"{group}={name}") for group, name in choices}
+
+
+#: What `check_recipe` refuses; all other pairs are run.
+REFUSED = {("adadelta", "onecycle"), *(("ranger21", name) for name in SCHEDULERS if name != "none")}
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_pair_of_optimizer_and_scheduler_takes_its_steps_or_is_refused(configs, optimizer, scheduler):
+    cfg = configs["optimizer", optimizer].copy()
+    cfg.scheduler = configs["scheduler", scheduler]._get_node("scheduler")
+    if (optimizer, scheduler) in REFUSED:
+        with pytest.raises(ConfigError):
+            check_recipe(cfg)
+        return
+    check_recipe(cfg)
+    task = train_with(cfg, nn.Linear(6, 2), samples=40)
+    assert task.trainer.global_step == 5
+    assert task.net.weight.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("base", "key"), [(partial(torch.optim.SGD, momentum=0.9), "momentum"), (torch.optim.AdamW, "betas")]
+)
+def test_a_cycle_turns_the_momentum_of_the_optimizer_inside_sam(base, key):
+    def cycled(make) -> list:
+        optimizer, found = make([nn.Parameter(torch.ones(1))], lr=0.1), []
+        cycle = one_cycle(optimizer, 10, pct_start=0.3, div_factor=25, final_div_factor=1e4, cycle_momentum=True)
+        for _ in range(10):
+            found.append(getattr(optimizer, "base_optimizer", optimizer).param_groups[0][key])
+            optimizer.param_groups[0]["params"][0].grad = torch.ones(1)
+            optimizer.step(lambda: None)
+            cycle.step()
+        return found
+
+    plain = cycled(base)
+    assert len(set(plain)) > 5
+    assert cycled(partial(sam, base=base, rho=0.05, adaptive=False)) == plain
 
 
 def rates(*overrides: str, epochs: int = 4) -> list[float]:
