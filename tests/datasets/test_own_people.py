@@ -124,4 +124,5 @@ def test_where_people_are_known_nothing_is_said(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for header in ("label,split,subject", "label,split,group"):
-            own_csv.build_manifest(table(tmp_path, header, "x,train,s1", "x,test,s2"))
+            manifest = own_csv.build_manifest(table(tmp_path, header, "x,train,s1", "x,test,s2"))
+            assert manifest["group"].nunique() == 2
