@@ -2,10 +2,18 @@
 
 import pytest
 
-from fer_lightning.identity import identity, resolved, run_folder
-from tests.runs import configure
+from fer_lightning.errors import ConfigError
+from fer_lightning.identity import claim, identity, resolved, run_folder, saved
+from tests.runs import SMALL, configure
 
 CELL = ["model=ststnet", "data=megc2019_flow"]
+#: What a config.yaml may hold and be no config of a run.
+BROKEN = {
+    "empty": b"", "list": b"[1]", "number": b"3", "open": b"seed: [", "tab": b"seed: 0\n\tname: x\n",
+    "picture": b"\x00\x89PNG\xff", "deep": b"[" * 5000, "itself": b"a: &a [*a]\n",
+    "twice": b"seed: 0\nseed: 0\n", "null_key": b"? null\n: 3\n", "class": b"a: !!python/object:os.system {}\n",
+    "reference": b"seed: ${oops\n",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -65,3 +73,35 @@ def test_a_name_that_yaml_takes_for_a_number_names_a_folder_too():
     assert str(run_folder(configure(*CELL, "paths.runs=r", "run_name=7"))) == "r/7"
     folder = run_folder(configure(*CELL, "paths.runs=r", "data.name=2019", "model_name=3"))
     assert folder.parts[:3] == ("r", "2019", "3")
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_folder_whose_config_cannot_be_read_is_not_gone_on_with(kind, tmp_path):
+    cfg = configure(*CELL)
+    claim(tmp_path, cfg)
+    assert identity(saved(tmp_path)) == identity(resolved(cfg))
+    claim(tmp_path, cfg)
+    (tmp_path / "config.yaml").write_bytes(BROKEN[kind])
+    with pytest.raises(ConfigError) as refused:
+        claim(tmp_path, cfg)
+    said = str(refused.value)
+    assert said.startswith(f"{tmp_path / 'config.yaml'}: expected the config of a run, ")
+    assert "remove the file and run the same command again, finished folds are kept" in said
+    assert "\n" not in said
+    assert (tmp_path / "config.yaml").read_bytes() == BROKEN[kind]
+
+
+def test_the_command_names_a_broken_config_and_leaves_the_folds_alone(start, tmp_path):
+    overrides = [text for text in SMALL if text != "debug=tiny"]
+    folder = tmp_path / "runs" / "mine"
+    (folder / "predictions").mkdir(parents=True)
+    (folder / "predictions" / "smic-s01.csv").write_text("hours of work")
+    (folder / "config.yaml").write_text("seed: [")
+    done = start(*overrides, "run_name=mine", "trainer.max_epochs=1")
+    assert done.returncode == 2, done.stderr[-2000:]
+    said = [line for line in done.stderr.splitlines() if line]
+    assert said[-1].startswith(f"ConfigError: {folder / 'config.yaml'}: expected the config of a run, ")
+    assert "Traceback" not in done.stderr
+    assert {file.name: file.read_text() for file in folder.rglob("*") if file.is_file()} == {
+        "config.yaml": "seed: [", "smic-s01.csv": "hours of work",
+    }  # fmt: skip

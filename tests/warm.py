@@ -8,6 +8,7 @@ Python that has imported nothing is tested too: by `subprocess`, once for each o
 
 import os
 import runpy
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir, contextmanager
@@ -49,6 +50,7 @@ def _received(file: Any) -> int:
 def _enter(environment: dict, folder: str, outputs: list[int], target: Callable, *arguments: Any, **named: Any) -> None:
     """What the process does: with the environment, folder and output of who has started it, not of the server."""
     assert "pytorch_lightning" in sys.modules, "the server has not imported what it should"
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in its background without it
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)

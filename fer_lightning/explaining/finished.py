@@ -49,7 +49,8 @@ class FinishedRun:
         self.folder, self.pool = folder, read_pool(folder)
         self.cfg = OmegaConf.create(saved(folder))
         try:
-            lost = [key for key, kind in NEEDED.items() if not isinstance(OmegaConf.select(self.cfg, key), kind)]
+            needed = {key: kind for key, kind in NEEDED.items() if not (cache and key == "paths.cache")}
+            lost = [key for key, kind in needed.items() if not isinstance(OmegaConf.select(self.cfg, key), kind)]
             if lost:
                 raise self._damaged(f"expected values of {', '.join(lost)}, found none or others")
             self._check()

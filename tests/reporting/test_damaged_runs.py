@@ -245,6 +245,12 @@ def test_a_run_is_not_explained_without_its_whole_config(key, value, kept, refus
     assert content(folder) == before
 
 
+def test_a_cache_that_is_named_needs_no_paths(kept, tmp_path):
+    folder, _ = kept
+    change(folder, paths=None)
+    assert FinishedRun(folder, cache=str(tmp_path)).data.cache == tmp_path
+
+
 def test_what_the_data_itself_refuses_is_said_in_its_words(kept, refuse):
     folder, config = kept
     change(folder, data=config["data"] | {"sampling": "odd"})
