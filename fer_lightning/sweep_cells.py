@@ -41,16 +41,16 @@ def is_done(cell: Cell) -> bool:
     """Whether the folder holds the scores of this config and the predictions of all folds that they are made of."""
     import json
 
-    from omegaconf import OmegaConf
-
-    from fer_lightning.identity import identity, resolved
+    from fer_lightning.identity import identity, resolved, saved
 
     scores = cell.folder / "scores.json"
     if not scores.is_file():
         return False
-    saved = OmegaConf.to_container(OmegaConf.load(cell.folder / "config.yaml"))
     files = list((cell.folder / "predictions").glob("[!.]*.csv"))
-    return identity(saved) == identity(resolved(cell.config)) and len(files) >= json.loads(scores.read_text())["folds"]
+    return (
+        identity(saved(cell.folder)) == identity(resolved(cell.config))
+        and len(files) >= json.loads(scores.read_text())["folds"]
+    )
 
 
 def announce(cells: list[Cell], jobs: int) -> None:

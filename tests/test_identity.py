@@ -1,9 +1,11 @@
 """A run folder is a function of what can change a result, and of nothing else."""
 
 import pytest
+from omegaconf import OmegaConf
 
 from fer_lightning.errors import ConfigError
 from fer_lightning.identity import claim, identity, resolved, run_folder, saved
+from fer_lightning.sweep_cells import Cell, is_done
 from tests.runs import SMALL, configure
 
 CELL = ["model=ststnet", "data=megc2019_flow"]
@@ -105,3 +107,11 @@ def test_the_command_names_a_broken_config_and_leaves_the_folds_alone(start, tmp
     assert {file.name: file.read_text() for file in folder.rglob("*") if file.is_file()} == {
         "config.yaml": "seed: [", "smic-s01.csv": "hours of work",
     }  # fmt: skip
+
+
+def test_a_finished_cell_with_a_broken_config_is_named(tmp_path):
+    """A sweep that looks what is there ended in a traceback of the YAML reader."""
+    (tmp_path / "scores.json").write_text('{"folds": 1}')
+    (tmp_path / "config.yaml").write_text("model: [")
+    with pytest.raises(ConfigError, match=r"config\.yaml: expected the config of a run"):
+        is_done(Cell({}, OmegaConf.create({}), tmp_path))

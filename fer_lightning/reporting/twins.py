@@ -16,11 +16,6 @@ from fer_lightning.reporting.pool import Pool
 LIST = Path(__file__).resolve().parent.parent.parent / "experiments" / "fer2013-duplicates.csv"
 
 
-def is_of_fer2013(data: str, synthetic: bool) -> bool:
-    """Whether the samples are those of the FER2013 release; `data`: name of the data set, or of an ensemble's."""
-    return data == "fer2013" and not synthetic
-
-
 @cache
 def read_twins(file: Path = LIST) -> frozenset[str]:
     """sample_id of each, of both parts.
@@ -38,7 +33,7 @@ def read_twins(file: Path = LIST) -> frozenset[str]:
 
 def twins_of(pool: Pool) -> frozenset[str]:
     """Those of a run's data; none where it is not FER2013's csv (a copy as folders has other names)."""
-    return read_twins() if is_of_fer2013(pool.data, pool.synthetic) else frozenset()
+    return read_twins() if pool.data == "fer2013" and not pool.synthetic else frozenset()
 
 
 def without_twins(table: pd.DataFrame, pool: Pool) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """From the committed files of a table to its results.csv: every figure is computed again from predictions."""
 
 import json
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,14 +12,12 @@ import pandas as pd
 
 from fer_lightning.errors import PoolError
 from fer_lightning.files import write_atomically
-from fer_lightning.functional.stats import wilson
 from fer_lightning.reporting.agreement import names as value_names
 from fer_lightning.reporting.papers.collect import AGAIN, ROUNDED, file_name, read_table
 from fer_lightning.reporting.papers.seeds import mean_figures
 from fer_lightning.reporting.pool import Pool
 from fer_lightning.reporting.rows import check_classes, columns_of, probability_columns, refuse, value_columns
 from fer_lightning.reporting.scores import SCORES, score
-from fer_lightning.reporting.twins import is_of_fer2013, read_twins
 
 COLUMNS = (
     "row", "seed", "budget", "data", "selection", "part", "metric", "value", "low", "high", "n", "epochs", "seconds",
@@ -71,7 +69,6 @@ def read_paper(table: Path) -> pd.DataFrame:
 def _of_row(files: list[tuple[Path, dict[str, Any]]]) -> Iterator[dict[str, Any]]:
     """The lines of a row at one budget: of each seed, and of several seeds their mean."""
     by_rule: dict[str, list[tuple[Pool, list[dict[str, Any]]]]] = {}
-    left_out = frozenset()
     for file, facts in files:
         blank = dict.fromkeys(COLUMNS, "") | {"row": facts["row"], "part": "all"}
         if "parameters_total" in facts:
@@ -84,16 +81,15 @@ def _of_row(files: list[tuple[Path, dict[str, Any]]]) -> Iterator[dict[str, Any]
             "seconds": round(sum(facts["folds"]["seconds"]), 1), "device": text(facts["device"]), "run": facts["run"],
             "commit": text([version["commit"] for version in listed(facts["versions"])]),
         }  # fmt: skip
-        left_out = read_twins() if is_of_fer2013(facts["data"], facts["synthetic"]) else frozenset()
         for pool in read_committed(file, facts):
-            lines = list(figures(pool, left_out))
+            lines = list(figures(pool))
             by_rule.setdefault(pool.selection, []).append((pool, lines))
             yield from (of_seed | {"selection": pool.selection} | line for line in lines)
         yield from (of_seed | line for line in _of_training(facts["folds"]))
     for rule, seeds in by_rule.items():
         if len(seeds) > 1:
             numbers = " ".join(str(seed) for seed in sorted(pool.seed for pool, _ in seeds))
-            found = mean_figures([pool for pool, _ in seeds], [line for _, own in seeds for line in own], left_out)
+            found = mean_figures([pool for pool, _ in seeds], [line for _, own in seeds for line in own])
             yield from (blank | {"seed": numbers, "selection": rule} | line for line in found)
 
 
@@ -171,27 +167,19 @@ def _read_checked(path: Path, facts: dict[str, Any], digest: str) -> pd.DataFram
     return table
 
 
-def figures(pool: Pool, left_out: Set[str] = frozenset()) -> Iterator[dict[str, Any]]:
-    """part, metric, value, low, high and n of each figure of `pool`, and of each of its parts.
-
-    Args:
-        pool: what was predicted.
-        left_out: samples without which the accuracy is given once more.
-    """
+def figures(pool: Pool) -> Iterator[dict[str, Any]]:
+    """part, metric, value, low, high and n of each figure of `pool`, and of each of its parts."""
     # Only a run folder has the record of all epochs that `score` asks of oracle_test.
     scores = score(replace(pool, selection="last"))
     for block in (scores, scores.get("continuous")):
         if block is not None:
             parts = {"all": block} | block["parts"]
             yield from (line for name, part in parts.items() for line in _of_block(part, name, pool))
-    validation = scores.get("validation")
-    if validation and "accuracy" in validation:
-        low, high = validation["accuracy_ci95"] or (np.nan, np.nan)
-        yield _line("all", "validation_accuracy", validation["accuracy"], low, high, validation["samples"])
-    kept = pool.table[~pool.table["sample_id"].isin(left_out)]
-    if len(kept) < len(pool.table):  # a copy of FER2013 as folders has other names: no figure rather than a wrong one
-        hits = int((kept["label"] == kept["predicted"]).sum())
-        yield _line("all", "accuracy_deduplicated", hits / len(kept), *wilson(hits, len(kept)), len(kept))
+    for metric, name in (("validation_accuracy", "validation"), ("accuracy_deduplicated", "deduplicated")):
+        block = scores.get(name)
+        if block and "accuracy" in block:
+            low, high = block["accuracy_ci95"] or (np.nan, np.nan)
+            yield _line("all", metric, block["accuracy"], low, high, block["samples"])
 
 
 def _of_block(block: dict[str, Any], part: str, pool: Pool) -> Iterator[dict[str, Any]]:

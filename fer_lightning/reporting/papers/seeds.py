@@ -1,6 +1,6 @@
 """Several seeds of a row: the mean of each figure, and the interval of that mean."""
 
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,6 +10,7 @@ from fer_lightning.functional.stats import bootstrap
 from fer_lightning.reporting import agreement, units
 from fer_lightning.reporting.pool import Pool
 from fer_lightning.reporting.scores import LEVEL, RESAMPLES, SCORES, SEED
+from fer_lightning.reporting.twins import twins_of, without_twins
 
 #: Those that get an interval; of one seed alone accuracy_one_vs_rest follows from accuracy.
 MEASURES = ("accuracy", "uf1", "uar", "accuracy_one_vs_rest")
@@ -17,7 +18,7 @@ Line = dict[str, Any]
 Ends = dict[tuple[str, str], tuple[float, float]]
 
 
-def mean_figures(pools: Sequence[Pool], lines: Iterable[Line], left_out: Set[str] = frozenset()) -> Iterator[Line]:
+def mean_figures(pools: Sequence[Pool], lines: Iterable[Line]) -> Iterator[Line]:
     """part, metric, value, low, high and n of the mean over the seeds of a row.
 
     The interval is a bootstrap over people (samples where nobody is known), all seeds scored on the same people drawn:
@@ -26,9 +27,8 @@ def mean_figures(pools: Sequence[Pool], lines: Iterable[Line], left_out: Set[str
     Args:
         pools: what was predicted, one a seed.
         lines: the figures of all of them, of each seed.
-        left_out: samples without which the accuracy is given once more.
     """
-    ends = dict(_of_classes(pools, left_out)) if pools[0].classes else {}
+    ends = dict(_of_classes(pools)) if pools[0].classes else {}
     ends |= dict(_of_values(pools)) if pools[0].targets else {}
     for (part, metric), own in pd.DataFrame(lines).groupby(["part", "metric"], sort=False):
         low, high = ends.get((part, metric), (None, None))
@@ -39,7 +39,7 @@ def mean_figures(pools: Sequence[Pool], lines: Iterable[Line], left_out: Set[str
         }  # fmt: skip
 
 
-def _of_classes(pools: Sequence[Pool], left_out: Set[str]) -> Iterator[tuple[tuple[str, str], tuple[float, float]]]:
+def _of_classes(pools: Sequence[Pool]) -> Iterator[tuple[tuple[str, str], tuple[float, float]]]:
     classes, labelled = pools[0].classes, [pool.labelled() for pool in pools]
     tables = [pool.table for pool in labelled]
     for part, rows in _parts(tables).items():
@@ -47,8 +47,8 @@ def _of_classes(pools: Sequence[Pool], left_out: Set[str]) -> Iterator[tuple[tup
     if all(pool.validation is not None and pool.protocol == "holdout" for pool in labelled):
         rows = [pool.validation for pool in labelled]
         yield from ((("all", f"validation_{name}"), ends) for name, ends in _ends(rows, classes, ("accuracy",)))
-    kept = [table[~table["sample_id"].isin(left_out)] for table in tables]
-    if left_out:
+    if twins_of(pools[0]):
+        kept = [without_twins(table, pools[0]) for table in tables]
         yield from ((("all", f"{name}_deduplicated"), ends) for name, ends in _ends(kept, classes, ("accuracy",)))
 
 
